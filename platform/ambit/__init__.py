@@ -1,0 +1,1 @@
+"""Ambit: retrieval-augmented generation bounded by what the asker may see."""

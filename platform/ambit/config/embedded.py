@@ -1,0 +1,117 @@
+"""Where the embedded parts of one machine live, and the secrets made for them on first use.
+
+Imports neither Django nor settings: settings read this module, and so does the supervisor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import quote
+
+DATABASE = "ambit"
+# One login per duty: the table of what each may do is tenants/rls.py.
+ROLES = ("ambit_owner", "ambit_app", "ambit_operator", "ambit_dispatch")
+UNIX_SOCKET_PATH_LIMIT = 90
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The places and secrets of one data directory."""
+
+    data_dir: Path
+
+    @property
+    def postgres_dir(self) -> Path:
+        """Postgres' own data directory."""
+        return self.data_dir / "postgres"
+
+    @property
+    def originals_dir(self) -> Path:
+        """Encrypted originals and extracted texts."""
+        return self.data_dir / "originals"
+
+    @property
+    def keyring_dir(self) -> Path:
+        """One file of wrapping keys per tenant."""
+        return self.data_dir / "keyring"
+
+    @property
+    def log_dir(self) -> Path:
+        """Logs of the parts; never content."""
+        return self.data_dir / "log"
+
+    @property
+    def redis_dir(self) -> Path:
+        """Redis' working directory."""
+        return self.data_dir / "redis"
+
+    @cached_property
+    def socket_dir(self) -> Path:
+        """Directory of all Unix sockets: inside the data directory where the path is short enough."""
+        inside = self.data_dir / "run"
+        if len(os.fsencode(inside)) <= UNIX_SOCKET_PATH_LIMIT - len("/.s.PGSQL.5432"):
+            return inside
+        digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"ambit-{digest}"
+
+    @property
+    def redis_socket(self) -> Path:
+        """Unix socket of the embedded Redis."""
+        return self.socket_dir / "redis.sock"
+
+    @property
+    def embed_socket(self) -> Path:
+        """Unix socket of the embedding service."""
+        return self.socket_dir / "embed.sock"
+
+    @property
+    def redis_url(self) -> str:
+        """URL of the embedded Redis."""
+        return f"unix://{quote(str(self.redis_socket))}?db=0"
+
+    @property
+    def embed_url(self) -> str:
+        """URL of the embedding service."""
+        return f"unix://{quote(str(self.embed_socket))}"
+
+    def database_url(self, role: str) -> str:
+        """Return the URL under which a role reaches the embedded Postgres."""
+        password = self.secrets[f"password_{role}"]
+        return f"postgresql://{role}:{password}@/{DATABASE}?host={quote(str(self.socket_dir))}"
+
+    @cached_property
+    def secrets(self) -> dict[str, str]:
+        """Secrets of this data directory, made once and kept in a file of mode 0600."""
+        path = self.data_dir / "secrets.json"
+        names = ["secret_key", "pepper", "password_postgres", *(f"password_{r}" for r in ROLES)]
+        if not path.exists():
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            write_once(path, json.dumps({name: secrets.token_urlsafe(48) for name in names}))
+        found: dict[str, str] = json.loads(path.read_text())
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise RuntimeError(f"{path} lacks {', '.join(missing)}; restore it from a backup")
+        return found
+
+
+def write_once(path: Path, text: str) -> None:
+    """Write a file of mode 0600 durably; the first of several writers wins."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return
+    finally:
+        Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,55 @@
+"""Read environment variables, refusing what cannot be understood."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class InvalidSetting(ValueError):
+    """A variable is missing or cannot be understood; the text says what to set."""
+
+
+def env_str(name: str, default: str = "") -> str:
+    """Return the variable, or the content of the file that NAME_FILE names."""
+    path = os.environ.get(f"{name}_FILE")
+    if path:
+        try:
+            return Path(path).read_text().strip()
+        except OSError as error:
+            raise InvalidSetting(f"{name}_FILE names a file that cannot be read: {path}") from error
+    return os.environ.get(name, default).strip()
+
+
+def env_bool(name: str, *, default: bool) -> bool:
+    """Return true for 1/true/yes/on, false for 0/false/no/off, and refuse the rest."""
+    value = env_str(name).lower()
+    if not value:
+        return default
+    if value in {"1", "true", "yes", "on"}:
+        return True
+    if value in {"0", "false", "no", "off"}:
+        return False
+    raise InvalidSetting(f"{name} must be one of 1, true, yes, on, 0, false, no, off; it is {value!r}")
+
+
+def env_int(name: str, *, default: int, minimum: int = 0) -> int:
+    """Return a whole number not below minimum."""
+    value = env_str(name)
+    if not value:
+        return default
+    try:
+        number = int(value)
+    except ValueError as error:
+        raise InvalidSetting(f"{name} must be a whole number; it is {value!r}") from error
+    if number < minimum:
+        raise InvalidSetting(f"{name} must be at least {minimum}; it is {number}")
+    return number
+
+
+def env_required(name: str, *, why: str) -> str:
+    """Return the variable, or refuse to start with the reason it is needed."""
+    value = env_str(name)
+    if not value:
+        raise InvalidSetting(f"Set {name} (or {name}_FILE): {why}")
+    return value

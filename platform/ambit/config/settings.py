@@ -1,0 +1,215 @@
+"""Every setting, read once from the environment, failing closed.
+
+Nothing set: the embedded parts of AMBIT_DATA_DIR. AMBIT_MODE=production: a missing value stops the start.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from ambit.config.embedded import Embedded
+from ambit.config.env import InvalidSetting, env_bool, env_int, env_required, env_str
+
+BASE_DIR = Path(__file__).resolve().parents[3]
+
+AMBIT_MODE = env_str("AMBIT_MODE", "embedded")
+if AMBIT_MODE not in {"embedded", "production"}:
+    raise InvalidSetting(f"AMBIT_MODE must be embedded or production; it is {AMBIT_MODE!r}")
+PRODUCTION = AMBIT_MODE == "production"
+AMBIT_DATA_DIR = Path(env_str("AMBIT_DATA_DIR") or BASE_DIR / ".ambit").resolve()
+AMBIT_PORT = env_int("AMBIT_PORT", default=8000, minimum=1)
+EMBEDDED = Embedded(AMBIT_DATA_DIR)
+
+
+def _production(name: str, why: str, embedded: str) -> str:
+    return env_required(name, why=why) if PRODUCTION else (env_str(name) or embedded)
+
+
+def _secret(name: str, why: str, key: str) -> str:
+    if not PRODUCTION:
+        return env_str(name) or EMBEDDED.secrets[key]
+    value = env_required(name, why=why)
+    if len(value) < 32:
+        raise InvalidSetting(f"{name} is weak: give it at least 32 characters, for example from `openssl rand -base64 48`")
+    return value
+
+
+SECRET_KEY = _secret("AMBIT_SECRET_KEY", "it signs sessions", "secret_key")
+# Keys the hashes of API keys and of identifiers looked up by equality.
+AMBIT_PEPPER = _secret("AMBIT_PEPPER", "it keys the hashes of API keys and identifiers", "pepper")
+DEBUG = False
+ALLOWED_HOSTS = [
+    host.strip()
+    for host in _production("AMBIT_ALLOWED_HOSTS", "the host names people use, comma separated", "localhost,127.0.0.1,[::1]").split(",")
+    if host.strip()
+]
+CSRF_TRUSTED_ORIGINS = [o.strip() for o in env_str("AMBIT_TRUSTED_ORIGINS").split(",") if o.strip()]
+
+INSTALLED_APPS = [
+    "ambit.config.apps.AdminSite",
+    "unfold",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "tenants",
+    "ambit.access",
+    "ambit.corpus",
+    "ambit.answers",
+    "ambit.erasure",
+    "ambit.jobs",
+    "ambit.admin",
+    "ambit.config",
+]
+MIDDLEWARE = [
+    "ambit.api.requests.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "ambit.admin.middleware.AdminScopeMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "ambit.config.urls"
+ASGI_APPLICATION = "ambit.config.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+APPEND_SLASH = False
+AUTH_USER_MODEL = "tenants.Account"
+AUTHENTICATION_BACKENDS = ["ambit.admin.signin.AccountBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env_str("AMBIT_STATIC_DIR") or AMBIT_DATA_DIR / "static")
+WHITENOISE_USE_FINDERS = True
+FILE_UPLOAD_HANDLERS = ["ambit.api.uploads.AnonymousTemporaryFileUploadHandler"]
+
+
+def _database(url: str, *, pool: int) -> dict[str, Any]:
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    host = query.pop("host", "") or parts.hostname or ""
+    options: dict[str, Any] = {**query, "connect_timeout": 5}
+    if pool:
+        options["pool"] = {"min_size": 1, "max_size": pool, "timeout": 10}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": host,
+        "PORT": str(parts.port or ""),
+        "CONN_MAX_AGE": 0,
+        "OPTIONS": options,
+        "TEST": {"MIRROR": None},
+    }
+
+
+_POOL = env_int("AMBIT_DATABASE_POOL", default=8, minimum=0)
+DATABASES = {
+    # The application: subject to every policy, owns nothing.
+    "default": _database(_production("DATABASE_URL", "the application role's database", EMBEDDED.database_url("ambit_app")), pool=_POOL),
+}
+# The other roles are configured only in the processes that need them: operator in the web process,
+# dispatch in the worker, owner where migrations run.
+for _alias, _name in (
+    ("operator", "AMBIT_OPERATOR_DATABASE_URL"),
+    ("dispatch", "AMBIT_DISPATCH_DATABASE_URL"),
+    ("owner", "AMBIT_OWNER_DATABASE_URL"),
+):
+    _url = env_str(_name) or ("" if PRODUCTION else EMBEDDED.database_url(f"ambit_{_alias}"))
+    if _url:
+        DATABASES[_alias] = _database(_url, pool=0)
+DATABASE_ROUTERS = ["ambit.config.routers.RoleRouter"]
+
+REDIS_URL = _production("REDIS_URL", "the broker", EMBEDDED.redis_url)
+AMBIT_EMBED_URL = _production("AMBIT_EMBED_URL", "the embedding service", EMBEDDED.embed_url)
+AMBIT_EMBED_KEY = env_str("AMBIT_EMBED_KEY")
+AMBIT_EMBED_MODEL = env_str("AMBIT_EMBED_MODEL", "all-MiniLM-L6-v2")
+# Width of the vector column; a model of another width needs a migration.
+AMBIT_EMBED_DIMENSIONS = 384
+AMBIT_VLLM_URL = env_str("AMBIT_VLLM_URL")
+AMBIT_VLLM_KEY = env_str("AMBIT_VLLM_KEY")
+AMBIT_VLLM_MODEL = env_str("AMBIT_VLLM_MODEL")
+if AMBIT_VLLM_URL and not AMBIT_VLLM_MODEL:
+    raise InvalidSetting("Set AMBIT_VLLM_MODEL to the name that the vLLM server at AMBIT_VLLM_URL serves")
+AMBIT_VLLM_TIMEOUT_S = env_int("AMBIT_VLLM_TIMEOUT_S", default=120, minimum=1)
+
+AMBIT_ORIGINALS_DIR = Path(_production("AMBIT_ORIGINALS_DIR", "the folder of encrypted originals", str(EMBEDDED.originals_dir)))
+AMBIT_KEYRING_DIR = Path(_production("AMBIT_KEYRING_DIR", "the folder of the tenants' wrapping keys", str(EMBEDDED.keyring_dir)))
+AMBIT_MAX_UPLOAD_MB = env_int("AMBIT_MAX_UPLOAD_MB", default=100, minimum=1)
+AMBIT_PARSE_TIMEOUT_S = env_int("AMBIT_PARSE_TIMEOUT_S", default=120, minimum=1)
+AMBIT_PARSE_MEMORY_MB = env_int("AMBIT_PARSE_MEMORY_MB", default=2048, minimum=128)
+# How long a worker may stay silent before its job is given to another.
+AMBIT_JOB_LEASE_S = env_int("AMBIT_JOB_LEASE_S", default=60, minimum=1)
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["ambit.api.authentication.KeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["ambit.api.permissions.DeclaredPolicy"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": None,
+    "DEFAULT_SCHEMA_CLASS": "ambit.api.schema.AmbitSchema",
+    "EXCEPTION_HANDLER": "ambit.api.problems.problem_response",
+    "UNAUTHENTICATED_USER": None,
+    "UNAUTHENTICATED_TOKEN": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Ambit",
+    "DESCRIPTION": "Answers from the documents the asker may see; erasure with a receipt.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env_bool("AMBIT_SECURE_COOKIES", default=PRODUCTION)
+SESSION_COOKIE_AGE = 8 * 3600
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+SECURE_SSL_REDIRECT = env_bool("AMBIT_SSL_REDIRECT", default=PRODUCTION)
+SECURE_HSTS_SECONDS = 31536000 if SECURE_SSL_REDIRECT else 0
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^v1/livez$", r"^v1/readyz$"]
+if env_bool("AMBIT_BEHIND_TLS_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env_str("AMBIT_LOG_LEVEL", "INFO")},
+    # httpx2 logs each URL at INFO, Django's server logs query strings: neither is wanted.
+    "loggers": {"httpx2": {"level": "WARNING"}, "django.server": {"level": "WARNING"}},
+}
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

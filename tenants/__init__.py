@@ -1,0 +1,1 @@
+"""Who owns data, who acts, and the record of what they did."""

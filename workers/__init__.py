@@ -1,0 +1,1 @@
+"""Everything off the request path: reading untrusted files, destroying data, upkeep."""
