@@ -1,0 +1,43 @@
+"""Tables of saved answers; imported only inside ambit.answers."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from tenants.base import TenantModel
+
+
+class Exchange(TenantModel):
+    """A question and its answer, sealed under a key of its own; readable by its asker alone."""
+
+    member_id = models.UUIDField()
+    asked_at = models.DateTimeField(auto_now_add=True)
+    wrapped_key = models.BinaryField()
+    # JSON of question, answer, quotes and titles.
+    body_sealed = models.BinaryField()
+    generator = models.CharField(max_length=20)
+    abstained = models.BooleanField()
+    prompt_tokens = models.PositiveIntegerField(default=0)
+    completion_tokens = models.PositiveIntegerField(default=0)
+    cached_tokens = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["tenant_id", "member_id", "-id"], name="exchange_by_member")
+        ]
+
+
+class ExchangePassage(TenantModel):
+    """A passage that was given to the generator for an answer: what an erasure finds answers by."""
+
+    exchange_id = models.UUIDField()
+    member_id = models.UUIDField()
+    document_id = models.UUIDField()
+    version_id = models.UUIDField()
+    chunk_id = models.UUIDField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["tenant_id", "exchange_id"], name="exchange_passage_of"),
+            models.Index(fields=["tenant_id", "document_id"], name="exchange_passage_document"),
+        ]

@@ -1,0 +1,19 @@
+"""Django applications of the composition root."""
+
+from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
+
+
+class Config(AppConfig):
+    """System checks and commands."""
+
+    name = "ambit.config"
+    label = "ambit_config"
+    default = True
+
+
+class AdminSite(AdminConfig):
+    """Django's admin with Ambit's site."""
+
+    default_site = "ambit.admin.site.AmbitAdminSite"
+    default = False

@@ -1,0 +1,189 @@
+"""Tables of documents, versions, chunks and vectors; imported only inside the corpus.
+
+Everything below a document repeats the document's audience. A foreign key on (tenant_id,
+document_id, audience_id) with ON UPDATE CASCADE keeps it equal: a chunk that another audience may
+read than its document's cannot exist.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.postgres.search import SearchVectorField
+from django.db import models
+from pgvector.django import HalfVectorField
+
+from tenants.base import TenantModel
+
+
+class State(models.TextChoices):
+    """Where a version stands on its way to being found."""
+
+    RECEIVED = "received", "Received"
+    PARSED = "parsed", "Parsed"
+    CHUNKED = "chunked", "Chunked"
+    EMBEDDED = "embedded", "Embedded"
+    READY = "ready", "Ready"
+    FAILED = "failed", "Failed"
+    ERASED = "erased", "Erased"
+
+
+class Document(TenantModel):
+    """A document; after erasure, a tombstone that keeps late workers from bringing it back."""
+
+    collection_id = models.UUIDField()
+    audience_id = models.UUIDField()
+    # False: the collection's grants apply. True: the document's own, and only those.
+    own_grants = models.BooleanField(default=False)
+    external_id = models.CharField(max_length=200, null=True)  # noqa: DJ001 - null: none given
+    title_sealed = models.BinaryField(null=True)
+    metadata = models.JSONField(default=dict)
+    current_version_id = models.UUIDField(null=True)
+    latest_version_id = models.UUIDField(null=True)
+    created_by_id = models.UUIDField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    # Set in the transaction that deletes or erases: from its commit nothing retrieves the document.
+    hidden_at = models.DateTimeField(null=True)
+    erased_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id", "collection_id", "external_id"], name="document_external_id"
+            ),
+            models.UniqueConstraint(
+                fields=["tenant_id", "id", "audience_id"], name="document_audience"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["tenant_id", "audience_id", "-id"], name="document_by_audience"),
+            models.Index(fields=["tenant_id", "collection_id"], name="document_by_collection"),
+            models.Index(
+                fields=["tenant_id"],
+                condition=models.Q(hidden_at__isnull=False, erased_at__isnull=True),
+                name="document_hidden",
+            ),
+        ]
+
+
+class DocumentPart(TenantModel):
+    """A row below a document, read by the document's audience."""
+
+    document_id = models.UUIDField()
+    audience_id = models.UUIDField()
+
+    class Meta:
+        abstract = True
+
+
+class DocumentKey(DocumentPart):
+    """The document's data key, wrapped by the tenant's key."""
+
+    wrapped = models.BinaryField()
+    # Disabled with the hiding, destroyed with the document: text cannot be opened from then on.
+    disabled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant_id", "document_id"], name="document_key_one")
+        ]
+
+
+class Version(DocumentPart):
+    """One content of a document and how far its ingest has come."""
+
+    number = models.PositiveIntegerField()
+    state = models.CharField(max_length=10, choices=State, default=State.RECEIVED)
+    reason_code = models.CharField(max_length=40, blank=True)
+    reason = models.CharField(max_length=500, blank=True)
+    attempts = models.PositiveIntegerField(default=0)
+    file_name_sealed = models.BinaryField(null=True)
+    declared_media_type = models.CharField(max_length=200, blank=True)
+    media_type = models.CharField(max_length=200, blank=True)
+    n_bytes = models.BigIntegerField()
+    # Keyed, so that it says nothing about the content to who lacks the key.
+    content_mac = models.BinaryField()
+    n_pages = models.PositiveIntegerField(null=True)
+    n_chunks = models.PositiveIntegerField(null=True)
+    n_chunks_embedded = models.PositiveIntegerField(default=0)
+    received_at = models.DateTimeField(auto_now_add=True)
+    parsed_at = models.DateTimeField(null=True)
+    chunked_at = models.DateTimeField(null=True)
+    embedded_at = models.DateTimeField(null=True)
+    ready_at = models.DateTimeField(null=True)
+    failed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id", "document_id", "number"], name="version_number"
+            )
+        ]
+
+
+class Subject(DocumentPart):
+    """A person a document is about, as a keyed hash of a declared identifier."""
+
+    type = models.CharField(max_length=20)  # email, external_id, member
+    value_mac = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id", "type", "value_mac", "document_id"], name="subject_once"
+            )
+        ]
+        indexes = [models.Index(fields=["tenant_id", "document_id"], name="subject_by_document")]
+
+
+class Chunk(DocumentPart):
+    """A piece of a version's extracted text, sealed."""
+
+    version_id = models.UUIDField()
+    ordinal = models.PositiveIntegerField()
+    char_start = models.PositiveIntegerField()
+    char_end = models.PositiveIntegerField()
+    page_first = models.PositiveIntegerField(null=True)
+    page_last = models.PositiveIntegerField(null=True)
+    n_tokens = models.PositiveIntegerField()
+    # JSON of text and section.
+    body_sealed = models.BinaryField()
+    # Keyed hash of what was embedded: the same text is embedded once per tenant and audience.
+    embedded_mac = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id", "version_id", "ordinal"], name="chunk_ordinal"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["tenant_id", "document_id"], name="chunk_by_document"),
+            models.Index(
+                fields=["tenant_id", "audience_id", "embedded_mac"], name="chunk_by_embedded"
+            ),
+        ]
+
+
+class ChunkVector(DocumentPart):
+    """A chunk's vector, in a narrow table read in audience order; id is the chunk's."""
+
+    embedding = HalfVectorField(dimensions=settings.AMBIT_EMBED_DIMENSIONS)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["tenant_id", "audience_id"], name="vector_by_audience"),
+            models.Index(fields=["tenant_id", "document_id"], name="vector_by_document"),
+        ]
+
+
+class ChunkLexemes(DocumentPart):
+    """A chunk's words as keyed hashes with positions: no index ever holds a plain word; id is the chunk's."""
+
+    lexemes = SearchVectorField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["tenant_id", "audience_id"], name="lexemes_by_audience"),
+            models.Index(fields=["tenant_id", "document_id"], name="lexemes_by_document"),
+        ]

@@ -1,0 +1,1 @@
+"""Originals and extracted texts, sealed, one folder per tenant and document."""

@@ -1,0 +1,55 @@
+"""The queue's address, and sending by name; a broker that is down delays work and loses none."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from urllib.parse import parse_qs, unquote, urlsplit
+from uuid import UUID
+
+from celery import Celery
+from django.conf import settings
+from kombu.exceptions import OperationalError
+
+logger = logging.getLogger(__name__)
+
+RUN_JOB = "ambit.run_job"
+
+
+def broker_url() -> str:
+    """Return REDIS_URL in Celery's spelling."""
+    url = str(settings.REDIS_URL)
+    parts = urlsplit(url)
+    if parts.scheme != "unix":
+        return url
+    database = parse_qs(parts.query).get("db", ["0"])[0]
+    return f"redis+socket://{unquote(parts.path)}?virtual_host={database}"
+
+
+@lru_cache(maxsize=1)
+def _sender() -> Celery:
+    sender = Celery("ambit-sender", broker=broker_url(), set_as_current=False)
+    sender.conf.update(
+        task_ignore_result=True,
+        broker_connection_timeout=2,
+        broker_transport_options={"socket_connect_timeout": 1, "socket_timeout": 2},
+    )
+    return sender
+
+
+def send(*, tenant_id: UUID, job_id: UUID, queue: str) -> bool:
+    """Ask a worker to look at a job now; False when the broker is down and the sweep will find it."""
+    try:
+        _sender().send_task(
+            RUN_JOB,
+            kwargs={"tenant_id": str(tenant_id), "job_id": str(job_id)},
+            queue=queue,
+            retry=False,
+        )
+    except (OperationalError, OSError) as error:
+        logger.warning(
+            "jobs.broker_unavailable",
+            extra={"job_id": str(job_id), "error": type(error).__name__},
+        )
+        return False
+    return True

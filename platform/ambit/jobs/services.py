@@ -1,0 +1,118 @@
+"""Add, claim, keep and finish work. A claim is a lease: a silent worker's job goes to another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import connections, transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from ambit.jobs.broker import send
+from ambit.jobs.kinds import KINDS, JobKind
+from ambit.jobs.models import Job
+from tenants.scope import current_tenant_id, tenant_scope
+
+
+class ClaimLost(RuntimeError):
+    """The lease ran out and another worker may have the job: stop, and change nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's right to do one job until its lease runs out."""
+
+    tenant_id: UUID
+    job_id: UUID
+    lease: UUID
+    kind: JobKind
+    object_id: UUID
+    attempt: int
+
+
+def enqueue(kind: JobKind, *, object_id: UUID) -> None:
+    """Add work in the transaction in scope, and tell a worker once that is committed."""
+    tenant_id = current_tenant_id()
+    job, _ = Job.objects.get_or_create(
+        tenant_id=tenant_id,
+        name=kind.name,
+        object_id=object_id,
+        defaults={"run_after": timezone.now()},
+    )
+    tell = partial(send, tenant_id=tenant_id, job_id=job.pk, queue=kind.queue)
+    transaction.on_commit(tell, robust=True)
+
+
+def claim(*, tenant_id: UUID, job_id: UUID) -> Claim | None:
+    """Take a job that is due and that nobody holds; None when there is none."""
+    now = timezone.now()
+    lease = uuid4()
+    with tenant_scope(tenant_id):
+        free = Q(leased_until__isnull=True) | Q(leased_until__lt=now)
+        job = (
+            Job.objects.select_for_update(skip_locked=True)
+            .filter(free, pk=job_id, run_after__lte=now)
+            .first()
+        )
+        if job is None:
+            return None
+        Job.objects.filter(pk=job_id).update(
+            lease=lease, leased_until=_lease_end(now), attempts=job.attempts + 1
+        )
+    return Claim(
+        tenant_id=tenant_id,
+        job_id=job_id,
+        lease=lease,
+        kind=KINDS[job.name],
+        object_id=job.object_id,
+        attempt=job.attempts + 1,
+    )
+
+
+def keep(held: Claim) -> None:
+    """Renew the lease; raise ClaimLost when it is another's by now."""
+    with tenant_scope(held.tenant_id):
+        kept = _held(held).update(leased_until=_lease_end(timezone.now()))
+    if not kept:
+        raise ClaimLost(f"job {held.job_id} was given to another worker")
+
+
+def finish(held: Claim) -> None:
+    """Take the job off the table, in the caller's transaction; raise ClaimLost."""
+    deleted, _ = _held(held).delete()
+    if not deleted:
+        raise ClaimLost(f"job {held.job_id} was given to another worker")
+
+
+def put_back(held: Claim, *, delay_s: float) -> None:
+    """Give the job back to be tried again after a delay in seconds."""
+    run_after = timezone.now() + timedelta(seconds=delay_s)
+    with tenant_scope(held.tenant_id):
+        _held(held).update(lease=None, leased_until=None, run_after=run_after)
+
+
+def send_due(*, limit: int = 500) -> int:
+    """Tell workers about work that is due and that nobody does; return how many jobs.
+
+    Runs as the dispatcher, which sees the job table of all tenants and nothing else.
+    """
+    with connections["dispatch"].cursor() as cursor:
+        cursor.execute(
+            "SELECT tenant_id, id, name FROM jobs_job WHERE run_after <= now()"
+            " AND (leased_until IS NULL OR leased_until < now()) ORDER BY run_after LIMIT %s",
+            [limit],
+        )
+        rows = cursor.fetchall()
+    return sum(send(tenant_id=t, job_id=j, queue=KINDS[name].queue) for t, j, name in rows)
+
+
+def _held(held: Claim) -> QuerySet[Job]:
+    return Job.objects.filter(pk=held.job_id, lease=held.lease)
+
+
+def _lease_end(now: datetime) -> datetime:
+    return now + timedelta(seconds=settings.AMBIT_JOB_LEASE_S)

@@ -1,0 +1,81 @@
+"""Row-level security: the SQL that migrations run, and the predicates the start-up check looks for.
+
+    role             reaches
+    ambit_owner      the schema; no row of any tenant (row-level security is forced on it too)
+    ambit_app        rows of the tenant in context; passages of the audiences in context
+    ambit_operator   tenants, accounts, operator keys; may add a tenant's first key and audit events
+    ambit_dispatch   the job table, to find work that nobody does
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.migrations.operations import RunSQL
+
+TENANT = "tenant_id = NULLIF(current_setting('ambit.tenant_id', true), '')::uuid"
+AUDIENCE = "audience_id = ANY (NULLIF(current_setting('ambit.audience_ids', true), '')::uuid[])"
+CUSTODY = "current_setting('ambit.custody', true) = 'on'"
+MEMBER = "member_id = NULLIF(current_setting('ambit.member_id', true), '')::uuid"
+
+# Passages, vectors and words: no setting but a list of audiences opens them.
+PASSAGE = f"{TENANT} AND {AUDIENCE}"
+# A document's record: readers while it is not hidden, custodians always.
+DOCUMENT = f"{TENANT} AND ({CUSTODY} OR ({AUDIENCE} AND hidden_at IS NULL))"
+DOCUMENT_KEY = f"{TENANT} AND ({CUSTODY} OR ({AUDIENCE} AND disabled_at IS NULL))"
+DOCUMENT_PART = f"{TENANT} AND ({CUSTODY} OR {AUDIENCE})"
+# A saved answer: its asker, and custodians who destroy it.
+OWN = f"{TENANT} AND ({CUSTODY} OR {MEMBER})"
+
+ALL = "SELECT, INSERT, UPDATE, DELETE"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A foreign key; tenant_id is added in front of both column lists."""
+
+    columns: str
+    table: str
+    target: str = "id"
+    action: str = ""
+
+
+def isolate(
+    table: str,
+    *,
+    reads: str = TENANT,
+    privileges: str = ALL,
+    references: tuple[Reference, ...] = (),
+    grants: dict[str, str] | None = None,
+) -> RunSQL:
+    """Lead a tenant table's key by tenant_id, point its references inside the tenant, force its policy.
+
+    grants: further roles with their privileges; each gets a policy that shows it every tenant's rows.
+    """
+    statements = [
+        f"ALTER TABLE {table} DROP CONSTRAINT {table}_pkey, ADD PRIMARY KEY (tenant_id, id)",
+        f"ALTER TABLE {table} ADD FOREIGN KEY (tenant_id) REFERENCES tenants_tenant (id)",
+        *(
+            f"ALTER TABLE {table} ADD FOREIGN KEY (tenant_id, {r.columns})"
+            f" REFERENCES {r.table} (tenant_id, {r.target}) {r.action}"
+            for r in references
+        ),
+        *_policies(table, reads=reads, privileges=privileges, grants=grants or {}),
+    ]
+    return RunSQL(statements, RunSQL.noop)
+
+
+def _policies(table: str, *, reads: str, privileges: str, grants: dict[str, str]) -> list[str]:
+    statements = [
+        f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+        f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
+        f"REVOKE ALL ON {table} FROM PUBLIC",
+        f"GRANT {privileges} ON {table} TO ambit_app",
+        f"CREATE POLICY app ON {table} FOR ALL TO ambit_app USING ({reads}) WITH CHECK ({reads})",
+    ]
+    for role, role_privileges in grants.items():
+        statements += [
+            f"GRANT {role_privileges} ON {table} TO {role}",
+            f"CREATE POLICY {role} ON {table} FOR ALL TO {role} USING (true) WITH CHECK (true)",
+        ]
+    return statements
