@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 from django.db import models
 
@@ -19,17 +19,13 @@ class TenantManager(models.Manager[M]):
         """Return the rows of the tenant in scope."""
         return super().get_queryset().filter(tenant_id=current_tenant_id())
 
-    def create(self, **values: Any) -> M:
-        """Insert a row for the tenant in scope."""
-        values.setdefault("tenant_id", current_tenant_id())
-        return super().create(**values)
-
 
 class TenantModel(models.Model):
     """A row owned by one tenant; the database's primary key is (tenant_id, id)."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    tenant_id = models.UUIDField(editable=False)
+    # Outside a scope and with none given, making a row raises NoTenantScope.
+    tenant_id = models.UUIDField(default=current_tenant_id, editable=False)
 
     objects: ClassVar[TenantManager[Self]] = TenantManager()
 

@@ -2,6 +2,7 @@
 
 import django.contrib.postgres.fields
 import tenants.ids
+import tenants.scope
 from django.db import migrations, models
 
 
@@ -55,7 +56,7 @@ class Migration(migrations.Migration):
             name='ApiKey',
             fields=[
                 ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('tenant_id', models.UUIDField(editable=False)),
+                ('tenant_id', models.UUIDField(default=tenants.scope.current_tenant_id, editable=False)),
                 ('name', models.CharField(max_length=200)),
                 ('member_id', models.UUIDField(blank=True, null=True)),
                 ('secret_hash', models.CharField(editable=False, max_length=64)),
@@ -73,7 +74,7 @@ class Migration(migrations.Migration):
             name='AuditEvent',
             fields=[
                 ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('tenant_id', models.UUIDField(editable=False)),
+                ('tenant_id', models.UUIDField(default=tenants.scope.current_tenant_id, editable=False)),
                 ('at', models.DateTimeField(auto_now_add=True)),
                 ('actor_kind', models.CharField(max_length=16)),
                 ('actor_id', models.UUIDField(null=True)),
@@ -93,7 +94,7 @@ class Migration(migrations.Migration):
             name='Group',
             fields=[
                 ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('tenant_id', models.UUIDField(editable=False)),
+                ('tenant_id', models.UUIDField(default=tenants.scope.current_tenant_id, editable=False)),
                 ('external_id', models.CharField(max_length=200)),
                 ('name', models.CharField(max_length=200)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
@@ -106,7 +107,7 @@ class Migration(migrations.Migration):
             name='GroupChild',
             fields=[
                 ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('tenant_id', models.UUIDField(editable=False)),
+                ('tenant_id', models.UUIDField(default=tenants.scope.current_tenant_id, editable=False)),
                 ('parent_id', models.UUIDField()),
                 ('child_id', models.UUIDField()),
             ],
@@ -119,7 +120,7 @@ class Migration(migrations.Migration):
             name='GroupMember',
             fields=[
                 ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('tenant_id', models.UUIDField(editable=False)),
+                ('tenant_id', models.UUIDField(default=tenants.scope.current_tenant_id, editable=False)),
                 ('group_id', models.UUIDField()),
                 ('member_id', models.UUIDField()),
             ],
@@ -132,7 +133,7 @@ class Migration(migrations.Migration):
             name='IdempotencyKey',
             fields=[
                 ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('tenant_id', models.UUIDField(editable=False)),
+                ('tenant_id', models.UUIDField(default=tenants.scope.current_tenant_id, editable=False)),
                 ('actor_id', models.UUIDField()),
                 ('key_hash', models.CharField(max_length=64)),
                 ('request_hash', models.CharField(max_length=64)),
@@ -149,7 +150,7 @@ class Migration(migrations.Migration):
             name='Member',
             fields=[
                 ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('tenant_id', models.UUIDField(editable=False)),
+                ('tenant_id', models.UUIDField(default=tenants.scope.current_tenant_id, editable=False)),
                 ('external_id', models.CharField(max_length=200)),
                 ('email', models.EmailField(max_length=254)),
                 ('name', models.CharField(blank=True, max_length=200)),

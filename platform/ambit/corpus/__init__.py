@@ -1,0 +1,1 @@
+"""Documents, versions, chunks and vectors, and the one door to passage text."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from datetime import datetime
+from typing import Any, Literal
 from uuid import UUID
 
 Mode = Literal["hybrid", "vector", "text"]
@@ -39,3 +41,79 @@ class Passage:
     score: float
     # Cosine similarity to the question, -1 to 1; None when the passage came by text alone.
     similarity: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectRef:
+    """A person a document is about: type is email, external_id or member (value: the member's UUID)."""
+
+    type: Literal["email", "external_id", "member"]
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What comes in with a document; chunks yield the original's bytes once."""
+
+    title: str = field(repr=False)
+    file_name: str = field(repr=False)
+    media_type: str
+    chunks: Iterable[bytes] = field(repr=False)
+    external_id: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict, repr=False)
+    subjects: tuple[SubjectRef, ...] = field(default=(), repr=False)
+    created_by_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionView:
+    """One content of a document and how far its ingest has come; times are None until reached."""
+
+    id: UUID
+    number: int
+    state: str
+    reason_code: str
+    reason: str
+    attempts: int
+    media_type: str
+    n_bytes: int
+    n_pages: int | None
+    n_chunks: int | None
+    n_chunks_embedded: int
+    received_at: datetime
+    parsed_at: datetime | None
+    chunked_at: datetime | None
+    embedded_at: datetime | None
+    ready_at: datetime | None
+    failed_at: datetime | None
+
+    @property
+    def progress(self) -> float:
+        """Share of the work done, 0 to 1."""
+        if self.state == "ready":
+            return 1.0
+        if self.n_chunks:
+            return 0.2 + 0.75 * min(1.0, self.n_chunks_embedded / self.n_chunks)
+        return {"received": 0.0, "parsed": 0.1, "chunked": 0.2}.get(self.state, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentView:
+    """A document as its readers and custodians see it."""
+
+    id: UUID
+    collection_id: UUID
+    audience_id: UUID
+    own_grants: bool
+    external_id: str | None
+    title: str = field(repr=False)
+    file_name: str = field(repr=False)
+    metadata: dict[str, Any] = field(repr=False)
+    # The version that search finds; None until one is ready.
+    current: VersionView | None
+    # The newest version; its state is the document's.
+    latest: VersionView
+    created_at: datetime
+    updated_at: datetime
+    hidden_at: datetime | None
+    erased_at: datetime | None

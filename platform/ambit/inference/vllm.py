@@ -251,7 +251,7 @@ async def _collect(response: httpx2.Response) -> Completion:
     usage: dict[str, Any] = {}
     async for event in _events(response):
         if error := event.get("error"):
-            raise _failure_in_stream(error)
+            raise _failure_in_stream(error, begun=any(pieces))
         usage = event.get("usage") or usage
         for choice in event.get("choices") or ():
             pieces.append((choice.get("delta") or {}).get("content") or "")
@@ -283,11 +283,16 @@ async def _events(response: httpx2.Response) -> AsyncIterator[dict[str, Any]]:
     raise GenerationUnavailable(reason="cut_short")
 
 
-def _failure_in_stream(error: object) -> Exception:
+def _failure_in_stream(error: object, *, begun: bool) -> Exception:
+    # A full queue, too, is told here when streaming: the status line was 200 by then.
     status = error.get("code") if isinstance(error, dict) else None
-    if isinstance(status, int) and 400 <= status < 500:
+    if not isinstance(status, int):
+        return GenerationUnavailable(reason="failed")
+    if status == httpx2.codes.SERVICE_UNAVAILABLE and not begun:
+        return _NotYetAnswered(unavailable=GenerationUnavailable(reason="busy", status=status))
+    if 400 <= status < 500:
         return _refusal(status=status, words=json.dumps(error))
-    return GenerationUnavailable(reason="failed")
+    return GenerationUnavailable(reason="failed", status=status)
 
 
 _CLIENTS: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[httpx2.AsyncClient, None]]

@@ -1,4 +1,4 @@
-"""The system account that Postgres runs as, and the way to its directories, when this process is root."""
+"""When this process is root: the account that Postgres runs as, and its way to its files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Account:
 def postgres_account(postgres_dir: Path) -> Account | None:
     """Return whom Postgres must run as, or None when this process need not change its user.
 
-    Raises AccountMissing. Only root changes the user: to the directory's present owner, else to `pgserver`.
+    Raises AccountMissing. Only root changes the user: to the directory's owner, else to `pgserver`.
     """
     if os.geteuid() != 0:
         return None
@@ -60,7 +60,7 @@ def _create_account() -> pwd.struct_passwd:
 
 
 def let_through(path: Path, account: Account) -> None:
-    """Let the account pass through (not list) every directory above path, by an ACL entry of its own."""
+    """Let the account pass through, not list, every directory above path, by its own ACL entry."""
     for directory in path.resolve().parents:
         status = directory.stat()
         if status.st_mode & stat.S_IXOTH or status.st_uid == account.uid:
@@ -102,7 +102,7 @@ def _acl_entries(directory: Path) -> list[tuple[int, int, int]]:
 
 
 def let_read(folder: Path) -> None:
-    """Let everybody read and run what a package installed (a strict umask at install time forbids it)."""
+    """Let everybody read and run what a package installed under a strict umask."""
     for path in [folder, *folder.rglob("*")]:
         if path.is_symlink():
             continue

@@ -1,6 +1,6 @@
-"""Become one supervised part: drop to its user, die with the supervisor, then exec; run by its path.
+"""Become one supervised part: drop to its user, die with the supervisor, then exec.
 
-Imports nothing of ours, so that it starts in a few milliseconds under `python -I -S`.
+Run by its path and without imports of ours, so that it takes milliseconds under `python -I -S`.
 """
 
 from __future__ import annotations

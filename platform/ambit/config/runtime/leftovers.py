@@ -1,4 +1,4 @@
-"""Stop what a killed supervisor left running on a data directory; call only while holding its lock."""
+"""Stop what a killed supervisor left running; call only while holding the data directory's lock."""
 
 from __future__ import annotations
 
@@ -18,17 +18,25 @@ def stop_leftovers(embedded: Embedded) -> list[int]:
     mark = str(embedded.data_dir)
     parts = _find(lambda process: process.environ().get(MARK) == mark)
     _end(parts, signal.SIGTERM, within_s=3)
-    database = _database_processes(embedded)
-    if database:
+    return sorted({process.pid for process in parts} | set(stop_database(embedded)))
+
+
+def stop_database(embedded: Embedded) -> list[int]:
+    """Stop the directory's Postgres processes, cleanly if a postmaster lives; return their ids."""
+    found = _database_processes(embedded)
+    if found:
         # A postmaster shuts down cleanly on SIGINT; server processes without one end by themselves.
-        _end([p for p in database if p.pid == _postmaster_pid(embedded)], signal.SIGINT, within_s=30)
+        _end([p for p in found if p.pid == _postmaster_pid(embedded)], signal.SIGINT, within_s=30)
         _end(_database_processes(embedded), signal.SIGQUIT, within_s=5)
-    _forget_postmaster(embedded)
-    return sorted({process.pid for process in (*parts, *database)})
+    elif psutil.pid_exists(_postmaster_pid(embedded)):
+        # After a restart of a container the id may be an unrelated process's, and Postgres
+        # would refuse to start.
+        (embedded.postgres_dir / "postmaster.pid").unlink(missing_ok=True)
+    return [process.pid for process in found]
 
 
 def _database_processes(embedded: Embedded) -> list[psutil.Process]:
-    # Postgres overwrites its environment with its title, but every one of its processes works in the data directory.
+    # Postgres overwrites its environment with its title; its processes work in its directory.
     directory = str(embedded.postgres_dir)
     return _find(lambda process: process.name() == "postgres" and process.cwd() == directory)
 
@@ -59,9 +67,3 @@ def _postmaster_pid(embedded: Embedded) -> int:
         return int((embedded.postgres_dir / "postmaster.pid").read_text().split()[0])
     except (OSError, ValueError, IndexError):
         return 0
-
-
-def _forget_postmaster(embedded: Embedded) -> None:
-    # After a restart of a container the id may belong to an unrelated process, and Postgres would refuse to start.
-    if psutil.pid_exists(_postmaster_pid(embedded)) and not _database_processes(embedded):
-        (embedded.postgres_dir / "postmaster.pid").unlink(missing_ok=True)

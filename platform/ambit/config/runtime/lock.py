@@ -13,7 +13,9 @@ class DataDirBusy(RuntimeError):
 
     def __init__(self, data_dir: Path, holder: str) -> None:
         """Keep the sentence for people."""
-        super().__init__(f"Ambit already runs on {data_dir} ({holder or 'starting up'}). Nothing was changed.")
+        super().__init__(
+            f"Ambit already runs on {data_dir} ({holder or 'starting up'}). Nothing was changed."
+        )
 
 
 class DataDirLock:
@@ -25,7 +27,7 @@ class DataDirLock:
         self._file: IO[str] | None = None
 
     def acquire(self, *, address: str) -> None:
-        """Take the lock or raise DataDirBusy; the kernel frees it when this process ends, however it ends."""
+        """Take the lock or raise DataDirBusy; the kernel frees it however this process ends."""
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Not inherited by the parts: Python opens files close-on-exec.
         descriptor = os.open(self._data_dir / "supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -40,6 +42,11 @@ class DataDirLock:
         file.write(f"process {os.getpid()}, {address}\n")
         file.flush()
         self._file = file
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._file is not None
 
     def release(self) -> None:
         """Empty and free the lock; free already is no error."""

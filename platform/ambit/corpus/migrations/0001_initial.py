@@ -3,6 +3,7 @@
 import django.contrib.postgres.search
 import pgvector.django.halfvec
 import tenants.ids
+import tenants.scope
 from django.db import migrations, models
 
 
@@ -18,7 +19,7 @@ class Migration(migrations.Migration):
             name='Chunk',
             fields=[
                 ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('tenant_id', models.UUIDField(editable=False)),
+                ('tenant_id', models.UUIDField(default=tenants.scope.current_tenant_id, editable=False)),
                 ('document_id', models.UUIDField()),
                 ('audience_id', models.UUIDField()),
                 ('version_id', models.UUIDField()),
@@ -40,7 +41,7 @@ class Migration(migrations.Migration):
             name='ChunkLexemes',
             fields=[
                 ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('tenant_id', models.UUIDField(editable=False)),
+                ('tenant_id', models.UUIDField(default=tenants.scope.current_tenant_id, editable=False)),
                 ('document_id', models.UUIDField()),
                 ('audience_id', models.UUIDField()),
                 ('lexemes', django.contrib.postgres.search.SearchVectorField()),
@@ -53,7 +54,7 @@ class Migration(migrations.Migration):
             name='ChunkVector',
             fields=[
                 ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('tenant_id', models.UUIDField(editable=False)),
+                ('tenant_id', models.UUIDField(default=tenants.scope.current_tenant_id, editable=False)),
                 ('document_id', models.UUIDField()),
                 ('audience_id', models.UUIDField()),
                 ('embedding', pgvector.django.halfvec.HalfVectorField(dimensions=384)),
@@ -66,7 +67,7 @@ class Migration(migrations.Migration):
             name='Document',
             fields=[
                 ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('tenant_id', models.UUIDField(editable=False)),
+                ('tenant_id', models.UUIDField(default=tenants.scope.current_tenant_id, editable=False)),
                 ('collection_id', models.UUIDField()),
                 ('audience_id', models.UUIDField()),
                 ('own_grants', models.BooleanField(default=False)),
@@ -90,7 +91,7 @@ class Migration(migrations.Migration):
             name='DocumentKey',
             fields=[
                 ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('tenant_id', models.UUIDField(editable=False)),
+                ('tenant_id', models.UUIDField(default=tenants.scope.current_tenant_id, editable=False)),
                 ('document_id', models.UUIDField()),
                 ('audience_id', models.UUIDField()),
                 ('wrapped', models.BinaryField()),
@@ -104,7 +105,7 @@ class Migration(migrations.Migration):
             name='Subject',
             fields=[
                 ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('tenant_id', models.UUIDField(editable=False)),
+                ('tenant_id', models.UUIDField(default=tenants.scope.current_tenant_id, editable=False)),
                 ('document_id', models.UUIDField()),
                 ('audience_id', models.UUIDField()),
                 ('type', models.CharField(max_length=20)),
@@ -119,7 +120,7 @@ class Migration(migrations.Migration):
             name='Version',
             fields=[
                 ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('tenant_id', models.UUIDField(editable=False)),
+                ('tenant_id', models.UUIDField(default=tenants.scope.current_tenant_id, editable=False)),
                 ('document_id', models.UUIDField()),
                 ('audience_id', models.UUIDField()),
                 ('number', models.PositiveIntegerField()),

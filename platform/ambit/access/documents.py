@@ -1,0 +1,144 @@
+"""Permission-checked writes of documents: each checks the member's role, then makes one corpus call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from ambit.access import queries, services
+from ambit.access.types import ROLE_ORDER, GrantSpec, RoleName
+from ambit.corpus import services as corpus
+from ambit.corpus.queries import get_document
+from ambit.corpus.types import Clearance, DocumentView, Upload
+from tenants.audit import record
+
+
+class NotAllowed(PermissionError):
+    """The member sees the object but has too low a role on it; carries the role that is needed."""
+
+    def __init__(self, needed: RoleName) -> None:
+        super().__init__(needed)
+        self.needed = needed
+
+
+class GrantsExcludeUploader(ValueError):
+    """The grants would leave the uploader without its own document; nothing was stored."""
+
+
+def upload_document(
+    *,
+    clearance: Clearance,
+    collection_id: UUID,
+    upload: Upload,
+    grants: Sequence[GrantSpec] | None,
+) -> UUID:
+    """Store a document in a collection the member may edit; grants None means the collection's.
+
+    Raises CollectionNotFound, NotAllowed, UnknownPrincipal, GrantsExcludeUploader, ExternalIdTaken.
+    """
+    member_id = _member(clearance)
+    collection = queries.get_collection(collection_id=collection_id, clearance=clearance)
+    role = queries.role_on_collection(member_id=member_id, collection_id=collection_id)
+    _require(role, "editor")
+    audience_id = collection.audience_id
+    if grants is not None:
+        audience_id = services.audience_for(grants=grants)
+    document_id = corpus.receive_document(
+        upload=upload,
+        collection_id=collection_id,
+        audience_id=audience_id,
+        own_grants=grants is not None,
+    )
+    if grants is not None:
+        services.write_document_grants(document_id=document_id, grants=grants)
+        own = _role(member_id, document_id, collection_id, own_grants=True)
+        if ROLE_ORDER.get(own or "", 0) < ROLE_ORDER["editor"]:
+            raise GrantsExcludeUploader(document_id)
+    return document_id
+
+
+def replace_content(*, clearance: Clearance, document_id: UUID, upload: Upload) -> UUID:
+    """Store a new version of a document the member may edit; return the version's id."""
+    _editable(clearance, document_id, "editor")
+    return corpus.receive_version(document_id=document_id, upload=upload)
+
+
+def retry_document(*, clearance: Clearance, document_id: UUID) -> None:
+    """Try a failed document again."""
+    _editable(clearance, document_id, "editor")
+    corpus.retry_version(document_id=document_id)
+
+
+def delete_document(*, clearance: Clearance, document_id: UUID) -> None:
+    """Delete a document the member may edit."""
+    _editable(clearance, document_id, "editor")
+    corpus.delete_document(document_id=document_id)
+
+
+def set_document_grants(
+    *, clearance: Clearance, document_id: UUID, grants: Sequence[GrantSpec] | None
+) -> None:
+    """Give a document its own grants, or with None its collection's again; for owners."""
+    document = _editable(clearance, document_id, "owner")
+    write_grants(document=document, grants=grants)
+
+
+def write_grants(*, document: DocumentView, grants: Sequence[GrantSpec] | None) -> None:
+    """Replace a document's grants and move it to the audience that follows from them.
+
+    Checks no role: callers are set_document_grants and the tenant's administrators.
+    """
+    if grants is None:
+        collection = queries.get_collection_as_custodian(collection_id=document.collection_id)
+        audience_id = collection.audience_id
+    else:
+        audience_id = services.audience_for(grants=grants)
+    services.write_document_grants(document_id=document.id, grants=grants or ())
+    corpus.move_to_audience(
+        document_id=document.id, audience_id=audience_id, own_grants=grants is not None
+    )
+    record("document.grants_changed", object_id=document.id, document_ids=[document.id])
+
+
+def set_collection_grants(
+    *, clearance: Clearance, collection_id: UUID, grants: Sequence[GrantSpec]
+) -> None:
+    """Replace a collection's grants; for its owners."""
+    queries.get_collection(collection_id=collection_id, clearance=clearance)
+    role = queries.role_on_collection(
+        member_id=_member(clearance), collection_id=collection_id
+    )
+    _require(role, "owner")
+    services.set_collection_grants(collection_id=collection_id, grants=grants)
+    record("collection.grants_changed", object_id=collection_id)
+
+
+def _editable(clearance: Clearance, document_id: UUID, needed: RoleName) -> DocumentView:
+    document = get_document(document_id=document_id, clearance=clearance)
+    role = _role(
+        _member(clearance), document_id, document.collection_id, own_grants=document.own_grants
+    )
+    _require(role, needed)
+    return document
+
+
+def _role(
+    member_id: UUID, document_id: UUID, collection_id: UUID, *, own_grants: bool
+) -> RoleName | None:
+    return queries.role_on_document(
+        member_id=member_id,
+        document_id=document_id,
+        collection_id=collection_id,
+        own_grants=own_grants,
+    )
+
+
+def _require(role: RoleName | None, needed: RoleName) -> None:
+    if ROLE_ORDER.get(role or "", 0) < ROLE_ORDER[needed]:
+        raise NotAllowed(needed)
+
+
+def _member(clearance: Clearance) -> UUID:
+    if clearance.member_id is None:
+        raise NotAllowed("editor")
+    return clearance.member_id

@@ -1,0 +1,181 @@
+"""Read documents. Passage text leaves through ambit.corpus.search alone; originals through read_content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from ambit.corpus.models import Document, DocumentKey, Version
+from ambit.corpus.types import Clearance, DocumentView, VersionView
+from ambit.corpus.vault import Vault, open_vault
+from ambit.files.store import FileMissing, FileName, read
+from tenants.scope import audience_scope, current_tenant_id, custody_scope
+
+
+class DocumentNotFound(LookupError):
+    """There is no such document, or none the caller may see: the two are not told apart."""
+
+
+class ContentNotReady(LookupError):
+    """The document has no such content yet: its first version is still on its way, or failed."""
+
+
+class WrongClearance(RuntimeError):
+    """A clearance of one tenant was used in another's scope."""
+
+
+@contextmanager
+def reading(clearance: Clearance) -> Iterator[None]:
+    """See what a clearance reaches until the block ends; raise WrongClearance."""
+    if clearance.tenant_id != current_tenant_id():
+        raise WrongClearance("the clearance is of another tenant")
+    with audience_scope(clearance.audience_ids):
+        yield
+
+
+def get_document(*, document_id: UUID, clearance: Clearance) -> DocumentView:
+    """Return a document the clearance reaches; raise DocumentNotFound."""
+    with reading(clearance):
+        return _one(Document.objects.filter(pk=document_id), document_id)
+
+
+def get_document_as_custodian(*, document_id: UUID) -> DocumentView:
+    """Return any document of the tenant, hidden and erased ones too, for its administrators."""
+    with custody_scope():
+        return _one(Document.objects.filter(pk=document_id), document_id)
+
+
+def list_documents(
+    *,
+    clearance: Clearance,
+    after: UUID | None,
+    limit: int,
+    collection_ids: Sequence[UUID] | None = None,
+) -> list[DocumentView]:
+    """Return the documents a clearance reaches, newest first."""
+    with reading(clearance):
+        return _page(Document.objects.all(), after, limit, collection_ids)
+
+
+def list_documents_as_custodian(
+    *,
+    after: UUID | None,
+    limit: int,
+    collection_ids: Sequence[UUID] | None = None,
+    state: str | None = None,
+) -> list[DocumentView]:
+    """Return the tenant's documents newest first, without the erased, for its administrators."""
+    with custody_scope():
+        found = Document.objects.filter(erased_at__isnull=True)
+        if state:
+            ids = Version.objects.filter(state=state).values("pk")
+            found = found.filter(latest_version_id__in=ids)
+        return _page(found, after, limit, collection_ids)
+
+
+def read_content(
+    *, document_id: UUID, clearance: Clearance, kind: str = "original"
+) -> tuple[DocumentView, Iterator[bytes]]:
+    """Return a document and its current original's, or extracted text's, bytes.
+
+    Raises DocumentNotFound, ContentNotReady. The bytes may be read after the transaction.
+    """
+    with reading(clearance):
+        document = _one(Document.objects.filter(pk=document_id), document_id)
+        wrapped = _wrapped_keys([document_id]).get(document_id)
+    version = document.current
+    if version is None or wrapped is None:
+        raise ContentNotReady(document_id)
+    vault = open_vault(document_id=document_id, wrapped=wrapped)
+    name = FileName(current_tenant_id(), document_id, version.id, kind)
+    try:
+        return document, read(name, key=vault.key)
+    except FileMissing as error:
+        raise ContentNotReady(document_id) from error
+
+
+def _page(
+    found: QuerySet[Document],
+    after: UUID | None,
+    limit: int,
+    collection_ids: Sequence[UUID] | None,
+) -> list[DocumentView]:
+    if after:
+        found = found.filter(pk__lt=after)
+    if collection_ids is not None:
+        found = found.filter(collection_id__in=collection_ids)
+    return _views(list(found.order_by("-id")[:limit]))
+
+
+def _one(found: QuerySet[Document], document_id: UUID) -> DocumentView:
+    views = _views(list(found))
+    if not views:
+        raise DocumentNotFound(document_id)
+    return views[0]
+
+
+def _views(documents: list[Document]) -> list[DocumentView]:
+    versions = _versions(documents)
+    keys = _wrapped_keys([d.pk for d in documents])
+    return [_view(d, versions, keys.get(d.pk)) for d in documents]
+
+
+def _versions(documents: list[Document]) -> dict[UUID, Version]:
+    ids = {d.current_version_id for d in documents} | {d.latest_version_id for d in documents}
+    return {v.pk: v for v in Version.objects.filter(pk__in=ids - {None})}
+
+
+def _wrapped_keys(document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+    found = DocumentKey.objects.filter(document_id__in=document_ids)
+    return {k.document_id: bytes(k.wrapped) for k in found}
+
+
+def _view(document: Document, versions: dict[UUID, Version], wrapped: bytes | None) -> DocumentView:
+    latest = versions[document.latest_version_id]  # type: ignore[index]  # set with the document
+    current = versions.get(document.current_version_id) if document.current_version_id else None
+    vault = open_vault(document_id=document.pk, wrapped=wrapped) if wrapped else None
+    return DocumentView(
+        id=document.pk,
+        collection_id=document.collection_id,
+        audience_id=document.audience_id,
+        own_grants=document.own_grants,
+        external_id=document.external_id,
+        title=_open(vault, document.title_sealed, document.pk, "title"),
+        file_name=_open(vault, latest.file_name_sealed, latest.pk, "file_name"),
+        metadata=document.metadata,
+        current=_version_view(current) if current else None,
+        latest=_version_view(latest),
+        created_at=document.created_at,
+        updated_at=document.updated_at,
+        hidden_at=document.hidden_at,
+        erased_at=document.erased_at,
+    )
+
+
+def _open(vault: Vault | None, sealed: bytes | None, object_id: UUID, name: str) -> str:
+    return vault.open(sealed, object_id=object_id, name=name) if vault else ""
+
+
+def _version_view(version: Version) -> VersionView:
+    return VersionView(
+        id=version.pk,
+        number=version.number,
+        state=version.state,
+        reason_code=version.reason_code,
+        reason=version.reason,
+        attempts=version.attempts,
+        media_type=version.media_type or version.declared_media_type,
+        n_bytes=version.n_bytes,
+        n_pages=version.n_pages,
+        n_chunks=version.n_chunks,
+        n_chunks_embedded=version.n_chunks_embedded,
+        received_at=version.received_at,
+        parsed_at=version.parsed_at,
+        chunked_at=version.chunked_at,
+        embedded_at=version.embedded_at,
+        ready_at=version.ready_at,
+        failed_at=version.failed_at,
+    )

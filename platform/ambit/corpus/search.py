@@ -1,0 +1,134 @@
+"""The one door to passage text. NEVER returns text without a Clearance.
+
+Both legs run under the clearance's audiences in one statement: an exact scan of the visible
+vectors, and the visible words; ranks are fused reciprocally (Cormack, Clarke, Büttcher, SIGIR 2009).
+Nothing in a score depends on a row the caller cannot see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from pgvector import HalfVector
+
+from ambit.corpus.lexemes import lexeme_query
+from ambit.corpus.queries import reading
+from ambit.corpus.types import Clearance, Mode, Passage
+from ambit.corpus.vault import open_vault
+from tenants.scope import current_tenant_id
+
+# Reciprocal rank fusion: score = weight / (RRF_K + rank), summed over the legs.
+RRF_K = 60
+TEXT_WEIGHT = 0.5
+MAX_K = 100
+
+_STATEMENT = """
+WITH near AS MATERIALIZED (
+    SELECT id, document_id, embedding <=> %(vector)s::halfvec AS distance
+    FROM corpus_chunkvector
+    WHERE tenant_id = %(tenant)s AND %(vector)s::halfvec IS NOT NULL {within}
+    ORDER BY distance, id LIMIT %(depth)s
+), said AS MATERIALIZED (
+    SELECT id, document_id, ts_rank_cd(lexemes, %(words)s::tsquery, 1) AS weight
+    FROM corpus_chunklexemes
+    WHERE tenant_id = %(tenant)s AND lexemes @@ %(words)s::tsquery {within}
+    ORDER BY weight DESC, id LIMIT %(depth)s
+), near_ranked AS (
+    -- Joined to its document: row-level security drops what was hidden a moment ago.
+    SELECT n.id, row_number() OVER (ORDER BY n.distance, n.id) AS place
+    FROM near n JOIN corpus_document d ON d.tenant_id = %(tenant)s AND d.id = n.document_id
+), said_ranked AS (
+    SELECT s.id, row_number() OVER (ORDER BY s.weight DESC, s.id) AS place
+    FROM said s JOIN corpus_document d ON d.tenant_id = %(tenant)s AND d.id = s.document_id
+), fused AS (
+    SELECT coalesce(n.id, s.id) AS id,
+           coalesce(1.0 / (%(rrf_k)s + n.place), 0)
+           + coalesce(%(text_weight)s / (%(rrf_k)s + s.place), 0) AS score
+    FROM near_ranked n FULL JOIN said_ranked s ON s.id = n.id
+    ORDER BY score DESC, id LIMIT %(k)s
+), dropped AS (
+    SELECT (SELECT count(*) FROM near) + (SELECT count(*) FROM said)
+         - (SELECT count(*) FROM near_ranked) - (SELECT count(*) FROM said_ranked) AS n
+)
+SELECT f.score, 1 - (v.embedding <=> %(vector)s::halfvec), c.id, c.document_id, c.version_id,
+       ver.number, d.collection_id, d.title_sealed, c.body_sealed, k.wrapped,
+       c.page_first, c.page_last, c.char_start, c.char_end, (SELECT n FROM dropped)
+FROM fused f
+JOIN corpus_chunk c ON c.tenant_id = %(tenant)s AND c.id = f.id
+JOIN corpus_chunkvector v ON v.tenant_id = %(tenant)s AND v.id = f.id
+JOIN corpus_document d ON d.tenant_id = %(tenant)s AND d.id = c.document_id
+JOIN corpus_documentkey k ON k.tenant_id = %(tenant)s AND k.document_id = c.document_id
+JOIN corpus_version ver ON ver.tenant_id = %(tenant)s AND ver.id = c.version_id
+ORDER BY f.score DESC, f.id
+"""
+_VISIBLE = """AND document_id IN (
+    SELECT id FROM corpus_document WHERE tenant_id = %(tenant)s
+    AND (%(collections)s::uuid[] IS NULL OR collection_id = ANY (%(collections)s::uuid[])))"""
+
+
+def search(
+    *,
+    clearance: Clearance,
+    query: str,
+    embedding: Sequence[float] | None,
+    k: int,
+    mode: Mode = "hybrid",
+    collection_ids: Sequence[UUID] | None = None,
+) -> list[Passage]:
+    """Return the best k passages among exactly those the clearance reaches, best first.
+
+    embedding: the query's vector, needed unless mode is "text". An empty clearance or an empty list
+    of collections returns nothing. Raises WrongClearance in another tenant's scope.
+    """
+    if not clearance.audience_ids or collection_ids == [] or not 1 <= k <= MAX_K:
+        return []
+    values: dict[str, Any] = {
+        "tenant": current_tenant_id(),
+        "vector": HalfVector(embedding).to_text() if embedding is not None and mode != "text" else None,
+        "words": lexeme_query(query) if mode != "vector" else "",
+        "collections": list(collection_ids) if collection_ids is not None else None,
+        "k": k,
+        "depth": max(50, 4 * k),
+        "rrf_k": RRF_K,
+        "text_weight": TEXT_WEIGHT,
+    }
+    with reading(clearance):
+        rows = _run(values, within="" if collection_ids is None else _VISIBLE)
+        if collection_ids is None and (not rows or rows[0][-1] > 0):
+            # Something among the nearest is being hidden: ask again among what is visible.
+            rows = _run(values, within=_VISIBLE)
+        return [_passage(row) for row in rows]
+
+
+def _run(values: dict[str, Any], *, within: str) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(_STATEMENT.format(within=within), values)
+        return list(cursor.fetchall())
+
+
+def _passage(row: tuple[Any, ...]) -> Passage:
+    (
+        score, similarity, chunk_id, document_id, version_id, number, collection_id, title, body,
+        wrapped, page_first, page_last, char_start, char_end, _,
+    ) = row  # fmt: skip
+    vault = open_vault(document_id=document_id, wrapped=bytes(wrapped))
+    opened = vault.open_chunk(bytes(body), chunk_id=chunk_id)
+    return Passage(
+        chunk_id=chunk_id,
+        document_id=document_id,
+        version_id=version_id,
+        version=number,
+        collection_id=collection_id,
+        title=vault.open(bytes(title), object_id=document_id, name="title"),
+        section=opened["section"],
+        text=opened["text"],
+        page_first=page_first,
+        page_last=page_last,
+        char_start=char_start,
+        char_end=char_end,
+        score=float(score),
+        similarity=float(similarity) if similarity is not None else None,
+    )

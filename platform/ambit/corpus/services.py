@@ -1,0 +1,166 @@
+"""Write documents and versions on the request path. Permissions are the caller's: ambit.access.documents."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from ambit.corpus.models import Document, DocumentKey, State, Subject, Version
+from ambit.corpus.queries import DocumentNotFound
+from ambit.corpus.subjects import subject_mac
+from ambit.corpus.types import Upload
+from ambit.corpus.vault import Vault, new_vault, vault_of
+from ambit.files.store import FileName, remove, write
+from ambit.jobs.kinds import INGEST_VERSION, REMOVE_DOCUMENT
+from ambit.jobs.services import enqueue
+from ambit.keys.sealing import keyed_hash
+from tenants.audit import record
+from tenants.ids import uuid7
+from tenants.scope import current_tenant_id, custody_scope
+
+
+class ExternalIdTaken(ValueError):
+    """The collection has a document of this external_id; nothing was stored."""
+
+
+class NotRetryable(ValueError):
+    """Only a failed version can be tried again."""
+
+
+def receive_document(
+    *, upload: Upload, collection_id: UUID, audience_id: UUID, own_grants: bool
+) -> UUID:
+    """Store an upload's original sealed and hand it to the workers; raise ExternalIdTaken."""
+    with custody_scope():
+        document_id = uuid7()
+        vault, wrapped = new_vault(document_id=document_id)
+        try:
+            with transaction.atomic():
+                document = Document.objects.create(
+                    id=document_id,
+                    collection_id=collection_id,
+                    audience_id=audience_id,
+                    own_grants=own_grants,
+                    external_id=upload.external_id,
+                    title_sealed=vault.seal(upload.title, object_id=document_id, name="title"),
+                    metadata=upload.metadata,
+                    created_by_id=upload.created_by_id,
+                )
+        except IntegrityError as error:
+            raise ExternalIdTaken(upload.external_id) from error
+        DocumentKey.objects.create(
+            document_id=document_id, audience_id=audience_id, wrapped=wrapped
+        )
+        _write_subjects(document, upload)
+        _receive_version(document, vault, upload, number=1)
+        record("document.received", object_id=document_id, document_ids=[document_id])
+    return document_id
+
+
+def receive_version(*, document_id: UUID, upload: Upload) -> UUID:
+    """Store new content for a document; what is found stays the old version until this one is ready."""
+    with custody_scope():
+        document = _lock(document_id)
+        vault = vault_of(document_id)
+        if vault is None:
+            raise DocumentNotFound(document_id)
+        latest = Version.objects.get(pk=document.latest_version_id)
+        version_id = _receive_version(document, vault, upload, number=latest.number + 1)
+        record("document.version_received", object_id=document_id, document_ids=[document_id])
+    return version_id
+
+
+def retry_version(*, document_id: UUID) -> None:
+    """Try a failed version again; raise DocumentNotFound, NotRetryable."""
+    with custody_scope():
+        document = _lock(document_id)
+        changed = Version.objects.filter(
+            pk=document.latest_version_id, state=State.FAILED
+        ).update(state=State.RECEIVED, reason="", reason_code="", failed_at=None)
+        if not changed or document.latest_version_id is None:
+            raise NotRetryable(document_id)
+        enqueue(INGEST_VERSION, object_id=document.latest_version_id)
+        record("document.retried", object_id=document_id, document_ids=[document_id])
+
+
+def delete_document(*, document_id: UUID) -> None:
+    """Hide a document from the commit on and hand its destruction to the workers."""
+    with custody_scope():
+        _lock(document_id)
+        hide_documents(document_ids=[document_id])
+        enqueue(REMOVE_DOCUMENT, object_id=document_id)
+        record("document.deleted", object_id=document_id, document_ids=[document_id])
+
+
+def hide_documents(*, document_ids: Iterable[UUID]) -> int:
+    """Hide documents and disable their keys, in custody and in the caller's transaction."""
+    ids = list(document_ids)
+    now = timezone.now()
+    hidden = Document.objects.filter(pk__in=ids, hidden_at__isnull=True).update(hidden_at=now)
+    DocumentKey.objects.filter(document_id__in=ids, disabled_at__isnull=True).update(
+        disabled_at=now
+    )
+    return hidden
+
+
+def move_to_audience(*, document_id: UUID, audience_id: UUID, own_grants: bool) -> None:
+    """Give a document another audience; the database moves its chunks along. Raises DocumentNotFound."""
+    with custody_scope():
+        _lock(document_id)
+        Document.objects.filter(pk=document_id).update(
+            audience_id=audience_id, own_grants=own_grants, updated_at=timezone.now()
+        )
+
+
+def _lock(document_id: UUID) -> Document:
+    found = Document.objects.select_for_update().filter(pk=document_id, hidden_at=None).first()
+    if found is None:
+        raise DocumentNotFound(document_id)
+    return found
+
+
+def _receive_version(document: Document, vault: Vault, upload: Upload, *, number: int) -> UUID:
+    tenant_id = current_tenant_id()
+    version_id = uuid7()
+    name = FileName(tenant_id, document.pk, version_id, "original")
+    digest = hashlib.sha256()
+    size = write(name, _digesting(upload.chunks, digest), key=vault.key)
+    try:
+        Version.objects.create(
+            id=version_id,
+            document_id=document.pk,
+            audience_id=document.audience_id,
+            number=number,
+            file_name_sealed=vault.seal(upload.file_name, object_id=version_id, name="file_name"),
+            declared_media_type=upload.media_type[:200],
+            n_bytes=size,
+            content_mac=keyed_hash(digest.digest(), tenant_id=tenant_id, purpose="content"),
+        )
+        Document.objects.filter(pk=document.pk).update(
+            latest_version_id=version_id, updated_at=timezone.now()
+        )
+        enqueue(INGEST_VERSION, object_id=version_id)
+    except BaseException:
+        remove(name)
+        raise
+    return version_id
+
+
+def _digesting(chunks: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
+
+
+def _write_subjects(document: Document, upload: Upload) -> None:
+    for subject in dict.fromkeys(upload.subjects):
+        Subject.objects.get_or_create(
+            document_id=document.pk,
+            audience_id=document.audience_id,
+            type=subject.type,
+            value_mac=subject_mac(subject),
+        )
