@@ -1,6 +1,7 @@
-"""Make the virtual environment and the tiny model of the vLLM tests: `python -m tests.vllm.environment`.
+"""Make the environment and the model of the vLLM tests: `python -m tests.vllm.environment`.
 
-vLLM pins its own torch and transformers, so it lives apart from the platform's environment. A second run only reads stamps.
+vLLM pins its own torch and transformers, so it lives apart from the platform's environment. A
+second run only reads stamps.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def is_ready() -> bool:
 
 
 def make() -> None:
-    """Bring packages and model to what this file asks for; raise EnvironmentFailed where a step fails."""
+    """Install what is missing; raise EnvironmentFailed where a step fails."""
     with _alone():
         if not _packages_ready():
             _install()
@@ -126,7 +127,12 @@ def _alone() -> Iterator[None]:
 def _run(step: str, *command: str) -> None:
     started = time.monotonic()
     _say(step)
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+    environment = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+    }
     status = subprocess.run(command, env=environment, check=False).returncode
     if status != 0:
         raise EnvironmentFailed(f"{step} ended with exit status {status}")

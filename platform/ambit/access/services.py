@@ -73,6 +73,14 @@ def write_document_grants(*, document_id: UUID, grants: Sequence[GrantSpec]) -> 
     _write_grants(grants, document_id=document_id)
 
 
+def plant_canary_collection(*, collection_id: UUID, audience_id: UUID) -> None:
+    """Make the start-up check's collection, which nobody may read."""
+    Audience.objects.get_or_create(id=audience_id)
+    Collection.objects.get_or_create(
+        id=collection_id, defaults={"name": "canary", "audience_id": audience_id}
+    )
+
+
 def _check_principals(grants: Sequence[GrantSpec]) -> None:
     principals = [g.principal for g in grants]
     if len(set(principals)) != len(principals):

@@ -1,0 +1,1 @@
+"""Flow 2: question → who may see what → retrieve → prompt → generate → cite."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -74,6 +74,13 @@ def list_documents_as_custodian(
             ids = Version.objects.filter(state=state).values("pk")
             found = found.filter(latest_version_id__in=ids)
         return _page(found, after, limit, collection_ids)
+
+
+def visible_documents(*, document_ids: Iterable[UUID], clearance: Clearance) -> set[UUID]:
+    """Return those of the documents that the clearance reaches now."""
+    with reading(clearance):
+        found = Document.objects.filter(pk__in=list(document_ids))
+        return set(found.values_list("pk", flat=True))
 
 
 def read_content(

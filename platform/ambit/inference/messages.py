@@ -1,4 +1,4 @@
-"""What a chat model is given; free of HTTP, so that a prompt can be built without a network library."""
+"""What a chat model is given; free of HTTP, so that a prompt needs no network library."""
 
 from __future__ import annotations
 

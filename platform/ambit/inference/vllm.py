@@ -1,4 +1,4 @@
-"""Ask the vLLM server for one completion, under a deadline of our own; the contract is in deploy/vllm/README.md."""
+"""Ask the vLLM server for one completion; the contract is in deploy/vllm/README.md."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ logger = logging.getLogger(__name__)
 SALT_DOMAIN = b"ambit.cache_salt.v1"
 TEMPERATURE = 0.1
 SEED = 7
-# vLLM has no time limit of its own, and a queued request may rightly stay silent for long: reading is
-# bounded by the caller's deadline alone.
+# vLLM has no time limit of its own, and a queued request may rightly stay silent for long: reading
+# is bounded by the caller's deadline alone.
 TIMEOUT = httpx2.Timeout(connect=2, write=10, pool=2, read=None)
-# Below the five seconds after which vLLM closes an idle connection, so that a request rarely meets a closed one.
+# Below the five seconds after which vLLM closes an idle connection, so that a request rarely meets
+# a closed one.
 LIMITS = httpx2.Limits(max_connections=256, max_keepalive_connections=32, keepalive_expiry=3)
 RETRY_AFTER_S = (0.1, 0.5)
 MAX_ERROR_BYTES = 65_536
@@ -100,7 +101,7 @@ class _NotYetAnswered(Exception):
 
 
 def salt_for(*, tenant_id: UUID, epoch: int, secret: bytes) -> str:
-    """Return the tenant's cache salt for an epoch: secret, hexadecimal, and useless to derive another."""
+    """Return the tenant's secret, hexadecimal cache salt for an epoch."""
     if len(secret) < 16:
         raise InvalidCacheSalt("the secret of the cache salts needs at least 16 bytes")
     if epoch < 0:
@@ -114,9 +115,9 @@ async def chat(
 ) -> Completion:
     """Return the model's whole answer.
 
-    Cancelling it, or passing the deadline, closes the connection, which makes vLLM stop generating. Raises
-    GenerationUnavailable, GenerationTimedOut, GenerationRefused or InvalidCacheSalt, whose words NEVER hold a prompt, an
-    answer or a key.
+    Cancelling it, or passing the deadline, closes the connection, which makes vLLM stop generating.
+    Raises GenerationUnavailable, GenerationTimedOut, GenerationRefused or InvalidCacheSalt, whose
+    words NEVER hold a prompt, an answer or a key.
     """
     if not _SALT.fullmatch(cache_salt):
         raise InvalidCacheSalt("a cache salt is 64 lower-case hexadecimal digits; nothing was sent")
@@ -134,7 +135,9 @@ async def chat(
         logger.warning("generation.timed_out", extra={"deadline_s": deadline_s})
         raise GenerationTimedOut(deadline_s=deadline_s) from None
     except GenerationUnavailable as error:
-        logger.warning("generation.unavailable", extra={"reason": error.reason, "status": error.status})
+        logger.warning(
+            "generation.unavailable", extra={"reason": error.reason, "status": error.status}
+        )
         raise
     except GenerationRefused as error:
         logger.warning("generation.refused", extra={"reason": error.reason, "status": error.status})
@@ -179,7 +182,8 @@ def _request_body(
         "max_completion_tokens": max_tokens,
         "temperature": TEMPERATURE,
         "seed": SEED,
-        # Streamed though it is returned whole: only then does a closed connection stop the generation at once.
+        # Streamed though it is returned whole: only then does a closed connection stop the
+        # generation at once.
         "stream": True,
         "stream_options": {"include_usage": True},
     }
@@ -200,7 +204,9 @@ async def _ask(*, server: _Server, body: dict[str, Any]) -> Completion:
     client = await _client()
     answered = False
     try:
-        async with client.stream("POST", server.url, json=body, headers=_headers(server.key)) as response:
+        async with client.stream(
+            "POST", server.url, json=body, headers=_headers(server.key)
+        ) as response:
             answered = True
             if response.status_code != httpx2.codes.OK:
                 raise await _failure(response)
@@ -213,7 +219,8 @@ async def _ask(*, server: _Server, body: dict[str, Any]) -> Completion:
 
 
 def _headers(key: str) -> dict[str, str]:
-    # vLLM makes this header its engine's request id: always ours and new, never a caller's, which could name another's.
+    # vLLM makes this header its engine's request id: always ours and new, never a caller's, which
+    # could name another's.
     headers = {"X-Request-Id": uuid4().hex}
     if key:
         headers["Authorization"] = f"Bearer {key}"
@@ -269,7 +276,8 @@ async def _collect(response: httpx2.Response) -> Completion:
 
 
 async def _events(response: httpx2.Response) -> AsyncIterator[dict[str, Any]]:
-    # Not aiter_lines: it also splits at U+2028 and its like, which a model may write inside a JSON string.
+    # Not aiter_lines: it also splits at U+2028 and its like, which a model may write inside a JSON
+    # string.
     async for event in httpx2.EventSource(response):
         if event.data == "[DONE]":
             return
@@ -311,8 +319,8 @@ async def _client() -> httpx2.AsyncClient:
 async def _kept_client() -> AsyncGenerator[httpx2.AsyncClient, None]:
     """Yield one client again and again, and close it with its loop.
 
-    An event loop finishes its asynchronous generators as it ends (asyncio.run, uvicorn and asgiref all see to it), and has
-    no other hook for closing what belongs to it.
+    An event loop finishes its asynchronous generators as it ends (asyncio.run, uvicorn and asgiref
+    all see to it), and has no other hook for closing what belongs to it.
     """
     # Not from the environment: a proxy named there would read every prompt.
     client = httpx2.AsyncClient(

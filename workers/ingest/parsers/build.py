@@ -58,7 +58,7 @@ class TextBuilder:
 
     def __init__(self, *, limits: Limits, mime: str, parser: str, what: str) -> None:
         self._limits = limits
-        self._mime, self._parser, self._what = mime, parser, what
+        self.mime, self._parser, self._what = mime, parser, what
         self._parts: list[str] = []
         self._blocks: list[Block] = []
         self._length = 0
@@ -102,7 +102,7 @@ class TextBuilder:
             text=_SEPARATOR.join(self._parts),
             blocks=tuple(self._blocks),
             n_pages=self.n_pages,
-            mime=self._mime,
+            mime=self.mime,
             parser=self._parser,
         )
 

@@ -131,7 +131,7 @@ class Stack:
         }
 
     def watch(self) -> None:
-        """Start crashed parts again until stop() or interrupt(); raises StackFailed if that fails."""
+        """Start crashed parts again until stop() or interrupt(), or raise StackFailed."""
         while not self._asked_to_stop:
             time.sleep(TICK_S)
             with self._guard:

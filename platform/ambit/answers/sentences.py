@@ -1,0 +1,81 @@
+"""Find where sentences begin and end; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+# What ends a sentence, with the closing quotes and citation markers that belong to it.
+_END = re.compile(
+    r"[.!?…]+[\"'”’»)]*(?:[ ]*\[\d+\])*(?=\s|$)"
+    r"|[。！？]+[」』”）]*(?:[ ]*\[\d+\])*"
+    r"|\n"
+)
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(])(?:[^\W\d_]|e\.g|i\.e|z\.\s?B|d\.\s?h|cf|vs|etc|approx|ca|no|nos|nr|art|sec|fig"
+    r"|dr|mr|mrs|ms|prof|st|inc|ltd|co)$",
+    re.IGNORECASE,
+)
+_BLOCK_START = re.compile(r"\s*(?:[-*•|#>]|\d+[.)]\s)")
+# A shorter line, before one that does not go on in lower case, was ended by its writer, not by the page.
+_WRAPPED_LINE = 50
+
+
+def sentences(text: str, *, wrapped: bool) -> list[tuple[int, int]]:
+    """Return the trimmed spans of the sentences, in order.
+
+    Markers after a full stop belong to the sentence before it. Wrapped says that a line break may
+    fall inside a sentence, as in the text of a PDF.
+    """
+    spans: list[tuple[int, int]] = []
+    start = 0
+    for end in _ends(text, wrapped=wrapped):
+        _append(spans, text, start, end)
+        start = end
+    _append(spans, text, start, len(text))
+    return spans
+
+
+def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return the span without the white space at its ends."""
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return start, end
+
+
+def _ends(text: str, *, wrapped: bool) -> Iterator[int]:
+    for match in _END.finditer(text):
+        if match.group() == "\n":
+            if not wrapped or _ends_a_block(text, match.start()):
+                yield match.end()
+            continue
+        following = text[match.end() :].lstrip()[:1]
+        if match.group() == "." and (
+            following.islower() or _ABBREVIATION.search(text[: match.start()][-12:])
+        ):
+            continue
+        yield match.end()
+
+
+def _ends_a_block(text: str, newline: int) -> bool:
+    line_start = text.rfind("\n", 0, newline) + 1
+    following = text[newline + 1 :]
+    if not text[line_start:newline].strip() or not following.strip() or following.startswith("\n"):
+        return True
+    if _BLOCK_START.match(following):
+        return True
+    return newline - line_start < _WRAPPED_LINE and not following.lstrip()[:1].islower()
+
+
+def _append(spans: list[tuple[int, int]], text: str, start: int, end: int) -> None:
+    start, end = trimmed(text, start, end)
+    if start == end:
+        return
+    without_markers = re.sub(r"\[\d+\]", "", text[start:end])
+    if spans and not any(c.isalnum() for c in without_markers):
+        # Markers or dashes on a line of their own speak for what stands before them.
+        spans[-1] = (spans[-1][0], end)
+    else:
+        spans.append((start, end))

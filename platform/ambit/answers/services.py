@@ -1,0 +1,57 @@
+"""Keep answers, sealed under a key of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from uuid import UUID
+
+from ambit.answers.models import Exchange, ExchangePassage
+from ambit.answers.types import Answer
+from ambit.corpus.types import Passage
+from ambit.keys.sealing import new_data_key, seal_text
+from tenants.ids import uuid7
+from tenants.scope import current_tenant_id
+
+WITHHELD = "What you may see changed while this answer was being written. Please ask again."
+FIELD = "exchange"
+
+
+def withheld(answer: Answer) -> Answer:
+    """Return the answer emptied, because what it was made from is out of the asker's reach."""
+    return replace(answer, text=WITHHELD, abstained=True, citations=(), unsupported=())
+
+
+def save_exchange(
+    *, member_id: UUID, question: str, answer: Answer, passages: Sequence[Passage]
+) -> UUID:
+    """Keep a question and its answer for the asker, with what it was made from for erasures."""
+    tenant_id = current_tenant_id()
+    exchange_id = uuid7()
+    key, wrapped = new_data_key(tenant_id=tenant_id, object_id=exchange_id)
+    body = json.dumps({"question": question, "answer": asdict(answer)}, default=str)
+    Exchange.objects.create(
+        id=exchange_id,
+        member_id=member_id,
+        wrapped_key=wrapped,
+        body_sealed=seal_text(key, body, tenant_id=tenant_id, object_id=exchange_id, field=FIELD),
+        generator=answer.generator,
+        abstained=answer.abstained,
+        prompt_tokens=answer.usage.prompt_tokens,
+        completion_tokens=answer.usage.completion_tokens,
+        cached_tokens=answer.usage.cached_tokens,
+    )
+    ExchangePassage.objects.bulk_create(
+        [
+            ExchangePassage(
+                exchange_id=exchange_id,
+                member_id=member_id,
+                document_id=p.document_id,
+                version_id=p.version_id,
+                chunk_id=p.chunk_id,
+            )
+            for p in passages
+        ]
+    )
+    return exchange_id

@@ -1,0 +1,16 @@
+"""The web process: refuses to serve when isolation does not hold."""
+
+from __future__ import annotations
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ambit.config.settings")
+_django = get_asgi_application()
+
+from ambit.api.uploads import limit_body  # noqa: E402 - needs Django set up
+from ambit.config.isolation import require_isolation  # noqa: E402
+
+require_isolation()
+application = limit_body(_django)

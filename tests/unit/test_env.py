@@ -1,0 +1,72 @@
+"""Environment variables: understood, or refused with a sentence that names them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ambit.config.env import InvalidSetting, env_bool, env_int, env_required, env_str
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("1", True), ("true", True), ("YES", True), ("on", True)]
+    + [("0", False), ("False", False), ("no", False), ("off", False)],
+)
+def test_a_switch_is_read_in_every_usual_spelling(
+    monkeypatch: pytest.MonkeyPatch, value: str, expected: bool
+) -> None:
+    monkeypatch.setenv("AMBIT_TEST", value)
+
+    assert env_bool("AMBIT_TEST", default=not expected) is expected
+
+
+@pytest.mark.parametrize("value", ["ja", "2", "tru", "none"])
+def test_a_switch_that_makes_no_sense_is_refused(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("AMBIT_TEST", value)
+
+    with pytest.raises(InvalidSetting, match="AMBIT_TEST must be one of"):
+        env_bool("AMBIT_TEST", default=True)
+
+
+def test_empty_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMBIT_TEST", "  ")
+
+    assert env_bool("AMBIT_TEST", default=True) is True
+    assert env_int("AMBIT_TEST", default=7) == 7
+    with pytest.raises(InvalidSetting, match="Set AMBIT_TEST"):
+        env_required("AMBIT_TEST", why="a test wants it")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [("many", "a whole number"), ("1.5", "a whole number"), ("2", "at least 3")]
+)
+def test_a_number_that_makes_no_sense_is_refused(
+    monkeypatch: pytest.MonkeyPatch, value: str, words: str
+) -> None:
+    monkeypatch.setenv("AMBIT_TEST", value)
+
+    with pytest.raises(InvalidSetting, match=f"AMBIT_TEST must be {words}"):
+        env_int("AMBIT_TEST", default=5, minimum=3)
+
+
+def test_a_value_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("from the file\n")
+    monkeypatch.setenv("AMBIT_TEST", "from the variable")
+    monkeypatch.setenv("AMBIT_TEST_FILE", str(secret))
+
+    assert env_str("AMBIT_TEST") == "from the file"
+    assert env_required("AMBIT_TEST", why="a test wants it") == "from the file"
+
+
+def test_a_file_that_cannot_be_read_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AMBIT_TEST_FILE", str(tmp_path / "absent"))
+
+    with pytest.raises(InvalidSetting, match="AMBIT_TEST_FILE names a file that cannot be read"):
+        env_str("AMBIT_TEST", default="never this")

@@ -1,0 +1,48 @@
+"""The Celery application: `celery -A workers.app worker`."""
+
+from __future__ import annotations
+
+import os
+
+import django
+from celery import Celery
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ambit.config.settings")
+django.setup()
+
+from django.conf import settings  # noqa: E402 - settings exist once Django is set up
+
+from ambit.jobs.broker import broker_url  # noqa: E402
+from ambit.jobs.kinds import QUEUES  # noqa: E402
+
+app = Celery("ambit", broker=broker_url())
+app.conf.update(
+    # Messages hold ids, and results nothing: the job table is the truth.
+    task_ignore_result=True,
+    task_store_errors_even_if_ignored=False,
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    worker_max_tasks_per_child=500,
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    worker_soft_shutdown_timeout=20,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={
+        "queue_order_strategy": "priority",
+        # A message is only a trigger, and the lease on its job decides who works.
+        "visibility_timeout": 3600,
+    },
+    task_queues=[Queue(name) for name in QUEUES],
+    task_default_queue="upkeep",
+    timezone="UTC",
+    beat_schedule={
+        "send-due-jobs": {
+            "task": "ambit.send_due",
+            "schedule": max(1.0, min(5.0, settings.AMBIT_JOB_LEASE_S / 4)),
+            "options": {"expires": 30},
+        }
+    },
+)
+app.autodiscover_tasks(["workers"], force=True)
