@@ -155,4 +155,3 @@ def list_events(
     if since:
         found = found.filter(at__gte=since)
     return list(found[:limit])
-

@@ -1,19 +1,21 @@
 """Row-level security: the SQL that migrations run, and the predicates the start-up check looks for.
 
-    role             reaches
-    ambit_owner      the schema; no row of any tenant (row-level security is forced on it too)
-    ambit_app        rows of the tenant in context; passages of the audiences in context
-    ambit_operator   tenants, accounts, operator keys; may add a tenant's first key and audit events
-    ambit_dispatch   the job table, to find work that nobody does
+role             reaches
+ambit_owner      the schema; no row of any tenant (row-level security is forced on it too)
+ambit_app        rows of the tenant in context; passages of the audiences in context
+ambit_operator   tenants, accounts, operator keys; may add a tenant's first key and audit events
+ambit_dispatch   the job table, to find work that nobody does
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.migrations.operations import RunSQL
 
 TENANT = "tenant_id = NULLIF(current_setting('ambit.tenant_id', true), '')::uuid"
+TENANT_ITSELF = "id = NULLIF(current_setting('ambit.tenant_id', true), '')::uuid"
 AUDIENCE = "audience_id = ANY (NULLIF(current_setting('ambit.audience_ids', true), '')::uuid[])"
 CUSTODY = "current_setting('ambit.custody', true) = 'on'"
 MEMBER = "member_id = NULLIF(current_setting('ambit.member_id', true), '')::uuid"
@@ -52,7 +54,7 @@ def isolate(
 
     grants: further roles with their privileges; each gets a policy that shows it every tenant's rows.
     """
-    statements = [
+    statements: list[Any] = [
         f"ALTER TABLE {table} DROP CONSTRAINT {table}_pkey, ADD PRIMARY KEY (tenant_id, id)",
         f"ALTER TABLE {table} ADD FOREIGN KEY (tenant_id) REFERENCES tenants_tenant (id)",
         *(

@@ -89,7 +89,9 @@ def create_tenant(
     try:
         with transaction.atomic(using=OPERATOR):
             tenant.save(using=OPERATOR, force_insert=True)
-            key = _make_key("svc", tenant.pk, name="first service key", scopes=SCOPES, using=OPERATOR)
+            key = _make_key(
+                "svc", tenant.pk, name="first service key", scopes=SCOPES, using=OPERATOR
+            )
             record("tenant.created", object_id=tenant.pk, using=OPERATOR, tenant_id=tenant.pk)
     except IntegrityError as error:
         raise SlugTaken(slug) from error
@@ -130,9 +132,7 @@ def create_service_key(
     *, name: str, scopes: Sequence[str], expires_at: datetime | None = None
 ) -> NewKey:
     """Make a service key for the tenant in scope; raise UnknownScope."""
-    key = _make_key(
-        "svc", current_tenant_id(), name=name, scopes=scopes, expires_at=expires_at
-    )
+    key = _make_key("svc", current_tenant_id(), name=name, scopes=scopes, expires_at=expires_at)
     record("key.created", object_id=key.id)
     return key
 

@@ -45,7 +45,9 @@ def run_job(*, tenant_id: str, job_id: str) -> None:
         delay_s = min(MAX_DELAY_S, 2.0 ** min(held.attempt, 10))
         put_back(held, delay_s=delay_s)
         # The error's words may quote a document or a statement's values: its type alone is logged.
-        logger.error("jobs.failed", extra=names | {"error": type(error).__name__, "retry_s": delay_s})  # noqa: TRY400
+        logger.error(
+            "jobs.failed", extra=names | {"error": type(error).__name__, "retry_s": delay_s}
+        )  # noqa: TRY400
     else:
         logger.info("jobs.done", extra=names)
 

@@ -3,7 +3,7 @@
 from django.db import migrations
 from django.db.migrations.operations import RunSQL
 
-from tenants.rls import ALL, TENANT, Reference, isolate
+from tenants.rls import ALL, TENANT, TENANT_ITSELF, Reference, isolate
 
 
 class Migration(migrations.Migration):
@@ -20,8 +20,7 @@ class Migration(migrations.Migration):
                 "ALTER TABLE tenants_tenant FORCE ROW LEVEL SECURITY",
                 "GRANT SELECT, UPDATE ON tenants_tenant TO ambit_app",
                 "CREATE POLICY app ON tenants_tenant FOR ALL TO ambit_app"
-                f" USING ({TENANT.replace('tenant_id =', 'id =', 1)})"
-                f" WITH CHECK ({TENANT.replace('tenant_id =', 'id =', 1)})",
+                f" USING ({TENANT_ITSELF}) WITH CHECK ({TENANT_ITSELF})",
                 f"GRANT {ALL} ON tenants_tenant TO ambit_operator",
                 "CREATE POLICY ambit_operator ON tenants_tenant FOR ALL TO ambit_operator"
                 " USING (true) WITH CHECK (true)",

@@ -1,4 +1,4 @@
-"""A data directory: secrets made once and kept closed, sockets where their paths are short enough."""
+"""A data directory: secrets made once and kept closed, sockets where their paths fit."""
 
 from __future__ import annotations
 

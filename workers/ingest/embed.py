@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ambit.corpus.ingest import StoredChunk, known_vectors, mark_progress
 from ambit.inference.embedding import Vector, embed_passages
+
+from ambit.corpus.ingest import StoredChunk, known_vectors, mark_progress
 from ambit.jobs.services import Claim, keep
 from workers.ingest.types import ChunkSpan
 
@@ -23,9 +24,7 @@ def embed(held: Claim, *, spans: Sequence[ChunkSpan], texts: Sequence[str]) -> l
         keep(held)
         mark_progress(held, n_chunks_embedded=n_known + done)
 
-    vectors.update(
-        zip(missing, embed_passages(missing, on_progress=on_progress), strict=True)
-    )
+    vectors.update(zip(missing, embed_passages(missing, on_progress=on_progress), strict=True))
     return [
         StoredChunk(
             ordinal=span.ordinal,

@@ -1,4 +1,4 @@
-"""Step 2 of 5. Bytes of any kind in, text with its structure out, read by a locked-in process of its own. Pure."""
+"""Step 1 of 4. Bytes of any kind in, text with its structure out, read by a locked-in process of its own. Pure."""
 
 from __future__ import annotations
 
@@ -70,12 +70,17 @@ def parse(
     NEVER opens the content in this process, writes it to a named file, or outlives its limits;
     calls `on_wait` every two seconds, and an exception from it stops the parser and is passed on.
     """
-    job = {"file_name": file_name, "declared_mime": declared_mime, "limits": asdict(limits)}
+    # Of the name only the ending crosses over: a file name is content too.
+    job = {
+        "suffix": Path(file_name).suffix[1:21].lower(),
+        "declared_mime": (declared_mime or "")[:200],
+        "limits": asdict(limits),
+    }
     reply, status, stopped = _run(path_or_bytes, job, limits, on_wait)
     if stopped:
         raise ParserTimedOut(int(limits.wall_seconds))
     if not reply:
-        if status in (-signal.SIGXCPU, -signal.SIGKILL) and status == -signal.SIGXCPU:
+        if status == -signal.SIGXCPU:
             raise ParserTimedOut(limits.cpu_seconds)
         raise ParserCrashed(_name_of_signal(status))
     try:

@@ -105,9 +105,7 @@ def set_collection_grants(
 ) -> None:
     """Replace a collection's grants; for its owners."""
     queries.get_collection(collection_id=collection_id, clearance=clearance)
-    role = queries.role_on_collection(
-        member_id=_member(clearance), collection_id=collection_id
-    )
+    role = queries.role_on_collection(member_id=_member(clearance), collection_id=collection_id)
     _require(role, "owner")
     services.set_collection_grants(collection_id=collection_id, grants=grants)
     record("collection.grants_changed", object_id=collection_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from uuid import UUID
 
 from django.db import connection
@@ -101,13 +101,13 @@ def _highest(
     return max(roles, key=lambda role: ROLE_ORDER[role], default=None)
 
 
-def _grants(rows: Sequence[Grant] | object) -> tuple[GrantSpec, ...]:
+def _grants(rows: Iterable[Grant]) -> tuple[GrantSpec, ...]:
     return tuple(
         GrantSpec(
             principal=PrincipalRef(member_id=g.member_id, group_id=g.group_id),
             role=g.role,  # type: ignore[arg-type]  # the column's choices are RoleName
         )
-        for g in rows  # type: ignore[attr-defined]
+        for g in rows
     )
 
 

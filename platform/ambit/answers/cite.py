@@ -21,6 +21,7 @@ _MARKERS = re.compile(
 _NUMBER_OR_RANGE = re.compile(rf"{MARKER_NUMBER}(?:\s*[–—-]\s*{MARKER_NUMBER})?", re.IGNORECASE)
 # More digits than any passage number has, and than int() should be asked to read.
 _MAX_DIGITS = 4
+_MAX_PASSES = 20
 
 
 def cite(*, draft: Draft, passages: Sequence[Passage]) -> Answer:
@@ -30,23 +31,29 @@ def cite(*, draft: Draft, passages: Sequence[Passage]) -> Answer:
     for letter, at offsets into the version's text. NEVER returns a text written without passages.
     """
     if draft.abstained or not passages:
-        text = _without_markers(draft.text) if draft.abstained else NOTHING_FOUND
+        text = (
+            _checked(draft.text, citable=frozenset(), known="")
+            if draft.abstained
+            else NOTHING_FOUND
+        )
         return _answer(draft=draft, text=text, abstained=True, citations=(), unsupported=())
-    text = inert(draft.text, known="\n".join(passage.text for passage in passages))
-    citable = _citable(draft=draft, passages=passages)
-    text, cited = _renumbered(text, citable=citable)
+    known = "\n".join(passage.text for passage in passages)
+    text = _checked(draft.text, citable=_citable(draft=draft, passages=passages), known=known)
+    text, cited = _renumbered(text)
     if draft.generator == "extractive":
         citations = tuple(_from_quotes(draft=draft, passages=passages, cited=cited))
         unsupported: tuple[str, ...] = ()
     else:
         citations = tuple(_from_sentences(text=text, passages=passages, cited=cited))
         unsupported = tuple(_unsupported(text=text, passages=passages, cited=cited))
-    unique = tuple({(c.marker, c.quote): c for c in reversed(citations)}.values())[::-1]
+    unique: dict[tuple[int, str], Citation] = {}
+    for citation in citations:
+        unique.setdefault((citation.marker, citation.quote), citation)
     return _answer(
         draft=draft,
         text=text,
         abstained=False,
-        citations=tuple(sorted(unique, key=lambda c: c.marker)),
+        citations=tuple(sorted(unique.values(), key=lambda c: c.marker)),
         unsupported=unsupported,
     )
 
@@ -86,28 +93,30 @@ def _valid_spans(*, draft: Draft, passages: Sequence[Passage]) -> Iterator[tuple
             yield quote.passage_index, quote.start, quote.end
 
 
-def _without_markers(text: str) -> str:
-    return _renumbered(inert(text), citable=frozenset())[0]
+def _checked(text: str, *, citable: frozenset[int], known: str) -> str:
+    """Return the text inert, its markers spelt [n], those that point to nothing removed."""
+    n_passages = max(citable, default=-1) + 1
 
-
-def _renumbered(text: str, *, citable: frozenset[int]) -> tuple[str, list[int]]:
-    """Return the text with markers 1, 2, … by first appearance, and the passage index of each."""
-    cited: list[int] = []
-
-    def replace(match: re.Match[str]) -> str:
+    def respelt(match: re.Match[str]) -> str:
         space, label = match.groups()
-        markers = []
-        for index in _indexes(label, n_passages=max(citable, default=-1) + 1):
-            if index not in citable:
-                continue
-            if index not in cited:
-                cited.append(index)
-            marker = f"[{cited.index(index) + 1}]"
-            if marker not in markers:
-                markers.append(marker)
-        return space + "".join(markers) if markers else ""
+        indexes = [i for i in _indexes(label, n_passages=n_passages) if i in citable]
+        markers = "".join(f"[{index + 1}]" for index in dict.fromkeys(indexes))
+        return space + markers if markers else ""
 
-    return _MARKERS.sub(replace, text).strip(), cited
+    # A marker taken out may bring together what it kept apart, such as < and b>: hence again.
+    for _ in range(_MAX_PASSES):
+        before = text
+        text = _MARKERS.sub(respelt, inert(text, known=known)).strip()
+        if text == before:
+            return text
+    return re.sub(r"[\[\]<>]", "", text)
+
+
+def _renumbered(text: str) -> tuple[str, list[int]]:
+    """Return the text with its markers numbered by first appearance, and the passage of each."""
+    cited = list(dict.fromkeys(int(number) - 1 for number in re.findall(r"\[(\d+)\]", text)))
+    numbers = {index: number for number, index in enumerate(cited, start=1)}
+    return re.sub(r"\[(\d+)\]", lambda m: f"[{numbers[int(m[1]) - 1]}]", text), cited
 
 
 def _indexes(label: str, *, n_passages: int) -> Iterator[int]:

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from ambit.answers.extract import extract_answer
 from ambit.answers.prompt import NOT_ANSWERED, build_messages, fitting
-from ambit.answers.types import Draft, Usage
+from ambit.answers.types import Draft, GeneratorName, Usage
 from ambit.corpus.types import Passage
 from ambit.inference.embedding import embed_sentences
 from ambit.inference.vllm import chat, salt_for
@@ -24,7 +24,7 @@ async def generate_draft(
 ) -> tuple[Draft, tuple[Passage, ...]]:
     """Return a draft and the passages its markers count; without passages no model is asked."""
     if not passages:
-        name = "vllm" if settings.AMBIT_VLLM_URL else "extractive"
+        name: GeneratorName = "vllm" if settings.AMBIT_VLLM_URL else "extractive"
         return Draft(NOTHING_FOUND, generator=name, abstained=True), ()
     if not settings.AMBIT_VLLM_URL:
         draft = await asyncio.to_thread(

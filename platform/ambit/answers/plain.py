@@ -48,11 +48,11 @@ _INLINE_LINK = re.compile(
 )
 _REFERENCE_LINK = re.compile(r"(!?)\[([^\[\]]+)\][ ]?\[([^\[\]]*)\]")
 _URL = re.compile(
-    r"(?:\b[a-z][a-z0-9+.-]{1,30}://|(?<![\w:/])//(?=[\w-]+\.)|\bwww\.|\bdata:(?=[\w.+-]*[/;,])"
+    r"(?:(?:[a-z][a-z0-9+.-]{0,30})?://|(?<![\w:/])//(?=[\w-]+\.)|\bwww\.|\bdata:(?=[\w.+-]*[/;,])"
     r"|\b(?:javascript|vbscript|mailto|file|blob):(?=\S))[^\s<>\"'`|\\^{}\[\]]*",
     re.IGNORECASE,
 )
-_URL_START = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//(?:www\.)?|www\.|mailto:", re.IGNORECASE)
+_URL_START = re.compile(r"(?:[a-z][a-z0-9+.-]*)?:?//(?:www\.)?|www\.|mailto:", re.IGNORECASE)
 _NEVER_SHOWN = re.compile(r"data:|javascript:|vbscript:|file:|blob:", re.IGNORECASE)
 
 
@@ -65,10 +65,11 @@ def visible(text: str) -> str:
 
 
 def inert(text: str, *, known: str = "") -> str:
-    """Return the text with images, links and HTML reduced to their words: it fetches and opens nothing.
+    """Return the text with images, links and HTML reduced to their words.
 
-    An address that stands letter for letter in the known text stays, without its scheme; any other
-    is removed, because it may carry what the model read to whoever planted it.
+    Rendering it fetches and opens nothing. An address that stands letter for letter in the known
+    text stays, without its scheme; any other is removed, because it may carry what the model read
+    to whoever planted it.
     """
     text = visible(text)
     for _ in range(_MAX_PASSES):

@@ -12,8 +12,8 @@ from ambit.inference.messages import Message
 # What the model is told to answer where the passages hold nothing; the generate step makes an
 # abstention of it.
 NOT_ANSWERED = "NOT_ANSWERED"
-# About 6,000 tokens of English, fewer of other scripts; leaves room for policy and answer in 8,192.
-PASSAGES_MAX_CHARS = 18_000
+# Leaves room for policy, question and answer in a context of 8,192, even where the estimate is low.
+PASSAGES_MAX_TOKENS = 4_500
 POLICY = f"""\
 You answer a question from numbered passages of documents, and from nothing else.
 
@@ -45,7 +45,7 @@ def build_messages(
     question: str,
     passages: Sequence[Passage],
     policy: str = POLICY,
-    max_chars: int = PASSAGES_MAX_CHARS,
+    max_tokens: int = PASSAGES_MAX_TOKENS,
 ) -> list[Message]:
     """Return policy, fenced passages and question, in that order; passage n has the number [n].
 
@@ -61,7 +61,7 @@ def build_messages(
     Only fitting(passages) are supplied, and the prompt says how many were left out. Raises
     NoPassages where none is left.
     """
-    supplied = fitting(passages=passages, max_chars=max_chars)
+    supplied = fitting(passages=passages, max_tokens=max_tokens)
     if not supplied:
         raise NoPassages("no passage to answer from")
     blocks = [_fenced(passage, number=n) for n, passage in enumerate(supplied, start=1)]
@@ -76,21 +76,27 @@ def build_messages(
 
 
 def fitting(
-    *, passages: Sequence[Passage], max_chars: int = PASSAGES_MAX_CHARS
+    *, passages: Sequence[Passage], max_tokens: int = PASSAGES_MAX_TOKENS
 ) -> tuple[Passage, ...]:
     """Return the leading whole passages that fit; give cite() these, not all that were found.
 
     The passages come best first, and the first that does not fit ends them, so that the numbers
     stay without gaps.
     """
-    room = max_chars
+    room = max_tokens
     supplied: list[Passage] = []
     for number, passage in enumerate(passages, start=1):
-        room -= len(_fenced(passage, number=number))
+        room -= _estimated_tokens(_fenced(passage, number=number))
         if room < 0:
             break
         supplied.append(passage)
     return tuple(supplied)
+
+
+def _estimated_tokens(text: str) -> int:
+    """Estimate high: four ASCII characters to a token, any other character one of its own."""
+    n_ascii = sum(c.isascii() for c in text)
+    return n_ascii // 4 + 1 + len(text) - n_ascii
 
 
 def _fenced(passage: Passage, *, number: int) -> str:

@@ -36,8 +36,10 @@ def get_answer(*, answer_id: UUID, clearance: Clearance) -> SavedExchange:
 
     A document revoked, deleted or erased since takes every answer made from it along.
     """
+    if clearance.member_id is None:
+        raise AnswerNotFound(answer_id)
     found = Exchange.objects.filter(pk=answer_id, member_id=clearance.member_id).first()
-    if found is None or clearance.member_id is None:
+    if found is None:
         raise AnswerNotFound(answer_id)
     passages = ExchangePassage.objects.filter(exchange_id=answer_id)
     documents = set(passages.values_list("document_id", flat=True))
@@ -62,13 +64,9 @@ def _open(exchange: Exchange) -> SavedExchange:
 
 
 def _answer(values: dict[str, Any]) -> Answer:
+    ids = ("document_id", "version_id", "chunk_id")
     citations = tuple(
-        Citation(
-            **{
-                name: UUID(value) if name in {"document_id", "version_id", "chunk_id"} else value
-                for name, value in citation.items()
-            }
-        )
+        Citation(**(citation | {name: UUID(citation[name]) for name in ids}))
         for citation in values["citations"]
     )
     return Answer(

@@ -17,7 +17,8 @@ _ABBREVIATION = re.compile(
     re.IGNORECASE,
 )
 _BLOCK_START = re.compile(r"\s*(?:[-*•|#>]|\d+[.)]\s)")
-# A shorter line, before one that does not go on in lower case, was ended by its writer, not by the page.
+# A shorter line, before one that does not go on in lower case, was ended by its writer, not its
+# page.
 _WRAPPED_LINE = 50
 
 

@@ -31,15 +31,16 @@ _GROUPED = re.compile(r"\d{1,3}(?:([.,'’])\d{3})(?:\1\d{3})*")
 
 _COMMON = frozenset(
     _listed("""
-        about after again also although another because been before being between both cannot could
-        does doing down during each even from further have having here hers himself into itself just
-        like made make many more most much must need only other otherwise ours over same shall should
-        since some such than that their theirs them then there therefore these they this those through
-        under until upon very were what when where which while whom whose will with within without
-        would your yours according passage passages document documents says states stated
-        aber alle auch beim dann dass dein diese dieser dieses durch eine einem einen einer eines nach
-        nicht noch oder sein sich sind über unter wenn werden wird wurde wurden sowie muss kann können
-        dans avec pour sont cette plus mais leur para como esta este
+        about after again also although another because been before being between both cannot
+        could does doing down during each even from further have having here hers himself into
+        itself just like made make many more most much must need only other otherwise ours over
+        same shall should since some such than that their theirs them then there therefore these
+        they this those through under until upon very were what when where which while whom
+        whose will with within without would your yours according passage passages document
+        documents says states stated aber alle auch beim dann dass dein diese dieser dieses
+        durch eine einem einen einer eines nach nicht noch oder sein sich sind über unter wenn
+        werden wird wurde wurden sowie muss kann können dans avec pour sont cette plus mais leur
+        para como esta este
     """)
 )
 _NUMBER_WORDS = {
@@ -145,7 +146,7 @@ def vocabulary(text: str) -> Vocabulary:
         words.update(_bigrams(lower))
         if value := _NUMBER_WORDS.get(lower) or _ORDINALS.get(lower):
             numbers.add(value)
-        if month := _MONTHS.get(lower):
+        if (month := _MONTHS.get(lower)) and match.group()[0].isupper():
             numbers |= {str(month), f"month:{month}"}
     return Vocabulary(frozenset(numbers), frozenset(words))
 
@@ -161,7 +162,8 @@ def is_covered(claim: Facts, *, by: Vocabulary) -> bool:
 
 
 def best_sentence(claim: Facts, *, text: str) -> tuple[int, int]:
-    """Return the span of the sentence that shares most with the claim, or of all where none does."""
+    """Return the span of the sentence that shares most with the claim, or of all the text."""
+    # Where no sentence shares anything, as in a translation, the whole passage is the honest quote.
     best = (0.0, 0)
     chosen: tuple[int, int] | None = None
     for start, end in sentences(text, wrapped=True):

@@ -1,7 +1,7 @@
 """Django applications of the composition root."""
 
 from django.apps import AppConfig
-from django.contrib.admin.apps import AdminConfig
+from django.contrib.admin import apps as admin_apps
 
 
 class Config(AppConfig):
@@ -12,7 +12,7 @@ class Config(AppConfig):
     default = True
 
 
-class AdminSite(AdminConfig):
+class AdminSite(admin_apps.AdminConfig):
     """Django's admin with Ambit's site."""
 
     default_site = "ambit.admin.site.AmbitAdminSite"

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from ambit.access.services import plant_canary_collection
-from ambit.corpus.canary import CANARY_AUDIENCE, CANARY_DOCUMENT, CANARY_TENANT, plant_canary_document
+from ambit.corpus.canary import (
+    CANARY_AUDIENCE,
+    CANARY_DOCUMENT,
+    CANARY_TENANT,
+    plant_canary_document,
+)
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 

@@ -30,7 +30,9 @@ def env_bool(name: str, *, default: bool) -> bool:
         return True
     if value in {"0", "false", "no", "off"}:
         return False
-    raise InvalidSetting(f"{name} must be one of 1, true, yes, on, 0, false, no, off; it is {value!r}")
+    raise InvalidSetting(
+        f"{name} must be one of 1, true, yes, on, 0, false, no, off; it is {value!r}"
+    )
 
 
 def env_int(name: str, *, default: int, minimum: int = 0) -> int:

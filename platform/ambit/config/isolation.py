@@ -38,8 +38,9 @@ SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity,
              AND (p.polroles = '{0}' OR to_regrole(current_user)::oid = ANY (p.polroles)))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname = 'public'
-  AND EXISTS (SELECT 1 FROM pg_attribute a
-              WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped)
+  AND (c.relname = 'tenants_tenant' OR EXISTS (
+        SELECT 1 FROM pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped))
 ORDER BY c.relname
 """
 _ROLE = """
@@ -116,7 +117,9 @@ def canary_faults() -> list[str]:
         if canary_rows(AUDIENCE_TABLES, clearance=_clearance(uuid4())) != hidden:
             faults.append("rows are seen with another audience's clearance")
         if canary_rows(AUDIENCE_TABLES, clearance=_clearance(CANARY_AUDIENCE)) != expected:
-            faults.append("the canary's rows are not seen with its own clearance; run `manage.py plant_canary`")
+            faults.append(
+                "the canary's rows are not seen with its own clearance; run `manage.py plant_canary`"
+            )
     return faults
 
 
@@ -126,24 +129,26 @@ def _clearance(audience_id: UUID) -> Clearance:
 
 def _is_known(table: str, expression: str | None) -> bool:
     """Say whether an expression is one of the predicates of tenants.rls, as Postgres spells it."""
+    if table == "tenants_tenant":
+        return _plain(expression or "") == _plain(rls.TENANT_ITSELF)
     known = (
         (rls.PASSAGE, rls.DOCUMENT, rls.DOCUMENT_KEY, rls.DOCUMENT_PART)
         if table in AUDIENCE_TABLES
         else (rls.TENANT, rls.OWN)
     )
-    spelled = (expression or "").lower()
-    return _plain(spelled) in {_plain(k.lower()) for k in known} and _and_binds_last(spelled)
+    spelled = expression or ""
+    return _plain(spelled) in {_plain(k) for k in known} and _and_binds_last(spelled)
 
 
 def _plain(sql: str) -> str:
-    return re.sub(r"::\w+(\[\])?|[\s()]", "", sql)
+    return re.sub(r"::\w+(\[\])?|[\s()]", "", sql.lower())
 
 
 def _and_binds_last(sql: str) -> bool:
     """Say whether every OR stands deeper in parentheses than the outermost AND: none can widen a policy."""
     depths: dict[str, list[int]] = {"and": [], "or": []}
     depth = 0
-    for token in re.findall(r"[()]|\b(?:and|or)\b", sql):
+    for token in re.findall(r"[()]|\b(?:and|or)\b", sql.lower()):
         if token in depths:
             depths[token].append(depth)
         else:

@@ -33,7 +33,9 @@ def _secret(name: str, why: str, key: str) -> str:
         return env_str(name) or EMBEDDED.secrets[key]
     value = env_required(name, why=why)
     if len(value) < 32:
-        raise InvalidSetting(f"{name} is weak: give it at least 32 characters, for example from `openssl rand -base64 48`")
+        raise InvalidSetting(
+            f"{name} is weak: give it at least 32 characters, for example from `openssl rand -base64 48`"
+        )
     return value
 
 
@@ -43,7 +45,11 @@ AMBIT_PEPPER = _secret("AMBIT_PEPPER", "it keys the hashes of API keys and ident
 DEBUG = False
 ALLOWED_HOSTS = [
     host.strip()
-    for host in _production("AMBIT_ALLOWED_HOSTS", "the host names people use, comma separated", "localhost,127.0.0.1,[::1]").split(",")
+    for host in _production(
+        "AMBIT_ALLOWED_HOSTS",
+        "the host names people use, comma separated",
+        "localhost,127.0.0.1,[::1]",
+    ).split(",")
     if host.strip()
 ]
 CSRF_TRUSTED_ORIGINS = [o.strip() for o in env_str("AMBIT_TRUSTED_ORIGINS").split(",") if o.strip()]
@@ -99,7 +105,10 @@ APPEND_SLASH = False
 AUTH_USER_MODEL = "tenants.Account"
 AUTHENTICATION_BACKENDS = ["ambit.admin.signin.AccountBackend"]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -135,7 +144,12 @@ def _database(url: str, *, pool: int) -> dict[str, Any]:
 _POOL = env_int("AMBIT_DATABASE_POOL", default=8, minimum=0)
 DATABASES = {
     # The application: subject to every policy, owns nothing.
-    "default": _database(_production("DATABASE_URL", "the application role's database", EMBEDDED.database_url("ambit_app")), pool=_POOL),
+    "default": _database(
+        _production(
+            "DATABASE_URL", "the application role's database", EMBEDDED.database_url("ambit_app")
+        ),
+        pool=_POOL,
+    ),
 }
 # The other roles are configured only in the processes that need them: operator in the web process,
 # dispatch in the worker, owner where migrations run.
@@ -159,11 +173,21 @@ AMBIT_VLLM_URL = env_str("AMBIT_VLLM_URL")
 AMBIT_VLLM_KEY = env_str("AMBIT_VLLM_KEY")
 AMBIT_VLLM_MODEL = env_str("AMBIT_VLLM_MODEL")
 if AMBIT_VLLM_URL and not AMBIT_VLLM_MODEL:
-    raise InvalidSetting("Set AMBIT_VLLM_MODEL to the name that the vLLM server at AMBIT_VLLM_URL serves")
+    raise InvalidSetting(
+        "Set AMBIT_VLLM_MODEL to the name that the vLLM server at AMBIT_VLLM_URL serves"
+    )
 AMBIT_VLLM_TIMEOUT_S = env_int("AMBIT_VLLM_TIMEOUT_S", default=120, minimum=1)
 
-AMBIT_ORIGINALS_DIR = Path(_production("AMBIT_ORIGINALS_DIR", "the folder of encrypted originals", str(EMBEDDED.originals_dir)))
-AMBIT_KEYRING_DIR = Path(_production("AMBIT_KEYRING_DIR", "the folder of the tenants' wrapping keys", str(EMBEDDED.keyring_dir)))
+AMBIT_ORIGINALS_DIR = Path(
+    _production(
+        "AMBIT_ORIGINALS_DIR", "the folder of encrypted originals", str(EMBEDDED.originals_dir)
+    )
+)
+AMBIT_KEYRING_DIR = Path(
+    _production(
+        "AMBIT_KEYRING_DIR", "the folder of the tenants' wrapping keys", str(EMBEDDED.keyring_dir)
+    )
+)
 AMBIT_MAX_UPLOAD_MB = env_int("AMBIT_MAX_UPLOAD_MB", default=100, minimum=1)
 AMBIT_PARSE_TIMEOUT_S = env_int("AMBIT_PARSE_TIMEOUT_S", default=120, minimum=1)
 AMBIT_PARSE_MEMORY_MB = env_int("AMBIT_PARSE_MEMORY_MB", default=2048, minimum=128)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -30,9 +31,8 @@ CANARY_DOCUMENT = UUID("00000000-0000-7000-8000-00000000ca4c")
 
 def plant_canary_document(*, collection_id: UUID) -> None:
     """Write the canary's rows in its tenant's scope, in custody; rows that exist are left."""
-    of_tenant = {"tenant_id": CANARY_TENANT}
+    of_tenant: dict[str, Any] = {"tenant_id": CANARY_TENANT}
     of = of_tenant | {"document_id": CANARY_DOCUMENT, "audience_id": CANARY_AUDIENCE}
-    row = {"id": CANARY_DOCUMENT, "defaults": of}
     with audience_scope([CANARY_AUDIENCE]):
         Document.objects.get_or_create(
             id=CANARY_DOCUMENT,
@@ -44,13 +44,15 @@ def plant_canary_document(*, collection_id: UUID) -> None:
                 "current_version_id": CANARY_DOCUMENT,
             },
         )
-        DocumentKey.objects.get_or_create(id=row["id"], defaults=of | {"wrapped": b""})
+        DocumentKey.objects.get_or_create(id=CANARY_DOCUMENT, defaults=of | {"wrapped": b""})
         Version.objects.get_or_create(
-            id=row["id"], defaults=of | {"number": 1, "n_bytes": 0, "content_mac": b""}
+            id=CANARY_DOCUMENT, defaults=of | {"number": 1, "n_bytes": 0, "content_mac": b""}
         )
-        Subject.objects.get_or_create(id=row["id"], defaults=of | {"type": "member", "value_mac": b""})
+        Subject.objects.get_or_create(
+            id=CANARY_DOCUMENT, defaults=of | {"type": "member", "value_mac": b""}
+        )
         Chunk.objects.get_or_create(
-            id=row["id"],
+            id=CANARY_DOCUMENT,
             defaults=of
             | {
                 "version_id": CANARY_DOCUMENT,
@@ -63,8 +65,12 @@ def plant_canary_document(*, collection_id: UUID) -> None:
             },
         )
         unit = [1.0] + [0.0] * (settings.AMBIT_EMBED_DIMENSIONS - 1)
-        ChunkVector.objects.get_or_create(id=row["id"], defaults=of | {"embedding": HalfVector(unit)})
-        ChunkLexemes.objects.get_or_create(id=row["id"], defaults=of | {"lexemes": "'canary':1"})
+        ChunkVector.objects.get_or_create(
+            id=CANARY_DOCUMENT, defaults=of | {"embedding": HalfVector(unit)}
+        )
+        ChunkLexemes.objects.get_or_create(
+            id=CANARY_DOCUMENT, defaults=of | {"lexemes": "'canary':1"}
+        )
 
 
 def canary_rows(tables: Sequence[str], *, clearance: Clearance | None = None) -> dict[str, int]:

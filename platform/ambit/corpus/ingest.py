@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import numpy as np
 from django.utils import timezone
 from pgvector import HalfVector
 
@@ -98,7 +99,9 @@ def open_source(held: Claim) -> Source:
 
 def mark_parsed(held: Claim, *, media_type: str, n_pages: int | None) -> None:
     """Note that the text is extracted."""
-    _mark(held, state=State.PARSED, parsed_at=timezone.now(), media_type=media_type, n_pages=n_pages)
+    _mark(
+        held, state=State.PARSED, parsed_at=timezone.now(), media_type=media_type, n_pages=n_pages
+    )
 
 
 def mark_chunked(held: Claim, *, n_chunks: int) -> None:
@@ -129,7 +132,9 @@ def known_vectors(held: Claim, *, texts: Sequence[str]) -> dict[str, list[float]
                 audience_id=document.audience_id, embedded_mac__in=list(macs)
             ).values_list("pk", "embedded_mac")
             text_of = {pk: macs[bytes(mac)] for pk, mac in found}
-            vectors = ChunkVector.objects.filter(pk__in=list(text_of)).values_list("pk", "embedding")
+            vectors = ChunkVector.objects.filter(pk__in=list(text_of)).values_list(
+                "pk", "embedding"
+            )
             return {text_of[pk]: vector.to_list() for pk, vector in vectors}
 
 
@@ -146,7 +151,9 @@ def store_chunks(held: Claim, *, source: Source, chunks: Sequence[StoredChunk]) 
             _insert(document, version.pk, source.vault, chunks)
         now = timezone.now()
         Version.objects.filter(pk=version.pk).update(state=State.READY, ready_at=now)
-        Document.objects.filter(pk=document.pk).update(current_version_id=version.pk, updated_at=now)
+        Document.objects.filter(pk=document.pk).update(
+            current_version_id=version.pk, updated_at=now
+        )
         record(
             "document.ready",
             object_id=document.pk,
@@ -231,7 +238,7 @@ def _insert(
     )
     ChunkVector.objects.bulk_create(
         [
-            ChunkVector(id=chunk_id, embedding=HalfVector(c.vector), **of)
+            ChunkVector(id=chunk_id, embedding=HalfVector(np.asarray(c.vector)), **of)
             for chunk_id, c in zip(ids, chunks, strict=True)
         ],
         batch_size=BATCH_ROWS,

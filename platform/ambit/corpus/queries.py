@@ -132,7 +132,8 @@ def _views(documents: list[Document]) -> list[DocumentView]:
 
 def _versions(documents: list[Document]) -> dict[UUID, Version]:
     ids = {d.current_version_id for d in documents} | {d.latest_version_id for d in documents}
-    return {v.pk: v for v in Version.objects.filter(pk__in=ids - {None})}
+    wanted = [i for i in ids if i is not None]
+    return {v.pk: v for v in Version.objects.filter(pk__in=wanted)}
 
 
 def _wrapped_keys(document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
@@ -162,7 +163,9 @@ def _view(document: Document, versions: dict[UUID, Version], wrapped: bytes | No
     )
 
 
-def _open(vault: Vault | None, sealed: bytes | None, object_id: UUID, name: str) -> str:
+def _open(
+    vault: Vault | None, sealed: bytes | memoryview | None, object_id: UUID, name: str
+) -> str:
     return vault.open(sealed, object_id=object_id, name=name) if vault else ""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 from django.db import connection
 from pgvector import HalfVector
 
@@ -87,7 +88,9 @@ def search(
         return []
     values: dict[str, Any] = {
         "tenant": current_tenant_id(),
-        "vector": HalfVector(embedding).to_text() if embedding is not None and mode != "text" else None,
+        "vector": HalfVector(np.asarray(embedding)).to_text()
+        if embedding is not None and mode != "text"
+        else None,
         "words": lexeme_query(query) if mode != "vector" else "",
         "collections": list(collection_ids) if collection_ids is not None else None,
         "k": k,

@@ -68,7 +68,7 @@ def receive_version(*, document_id: UUID, upload: Upload) -> UUID:
         vault = vault_of(document_id)
         if vault is None:
             raise DocumentNotFound(document_id)
-        latest = Version.objects.get(pk=document.latest_version_id)
+        latest = Version.objects.filter(document_id=document_id).latest("number")
         version_id = _receive_version(document, vault, upload, number=latest.number + 1)
         record("document.version_received", object_id=document_id, document_ids=[document_id])
     return version_id
@@ -78,12 +78,13 @@ def retry_version(*, document_id: UUID) -> None:
     """Try a failed version again; raise DocumentNotFound, NotRetryable."""
     with custody_scope():
         document = _lock(document_id)
-        changed = Version.objects.filter(
-            pk=document.latest_version_id, state=State.FAILED
-        ).update(state=State.RECEIVED, reason="", reason_code="", failed_at=None)
-        if not changed or document.latest_version_id is None:
+        version_id = document.latest_version_id
+        failed = Version.objects.filter(document_id=document_id, state=State.FAILED)
+        if version_id is None or not failed.filter(pk=version_id).update(
+            state=State.RECEIVED, reason="", reason_code="", failed_at=None
+        ):
             raise NotRetryable(document_id)
-        enqueue(INGEST_VERSION, object_id=document.latest_version_id)
+        enqueue(INGEST_VERSION, object_id=version_id)
         record("document.retried", object_id=document_id, document_ids=[document_id])
 
 

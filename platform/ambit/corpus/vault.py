@@ -26,12 +26,12 @@ class Vault:
             self.key, text, tenant_id=self.tenant_id, object_id=object_id, field=name
         )
 
-    def open(self, sealed: bytes | None, *, object_id: UUID, name: str) -> str:
+    def open(self, sealed: bytes | memoryview | None, *, object_id: UUID, name: str) -> str:
         """Open a field; empty when there is none."""
         if sealed is None:
             return ""
         return sealing.open_text(
-            self.key, sealed, tenant_id=self.tenant_id, object_id=object_id, field=name
+            self.key, bytes(sealed), tenant_id=self.tenant_id, object_id=object_id, field=name
         )
 
     def seal_chunk(self, *, chunk_id: UUID, text: str, section: str) -> bytes:

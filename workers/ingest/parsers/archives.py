@@ -69,7 +69,7 @@ def check_archive(data: bytes, *, kind: str, limits: Limits) -> None:
             infos = archive.infolist()
             if len(infos) > limits.max_parts:
                 raise TooLarge("parts", limits.max_parts)
-            if any(info.flag_bits & 0x1 for info in infos):
+            if any(info.flag_bits & 0x1 for info in infos) or _odf_encrypted(archive):
                 raise EncryptedFile(kind)
             if sum(info.file_size for info in infos) > limits.max_unpacked_bytes:
                 raise TooLarge("unpacked", limits.max_unpacked_bytes)
@@ -104,6 +104,13 @@ def _check_part(
                 raise CorruptFile(kind)
             tail = piece[-32:]
     return size
+
+
+def _odf_encrypted(archive: zipfile.ZipFile) -> bool:
+    name = "META-INF/manifest.xml"
+    if name not in archive.namelist() or archive.getinfo(name).file_size > MIB:
+        return False
+    return b"encryption-data" in archive.read(name)
 
 
 def _mimetype(archive: zipfile.ZipFile) -> str:

@@ -39,7 +39,7 @@ def main() -> None:
     if job.get("probe"):
         _reply_raw(replies, json.dumps(sorted(held)).encode())
     try:
-        result = _read(content_fd, job["file_name"], job["declared_mime"], limits)
+        result = _read(content_fd, job["suffix"], job["declared_mime"], limits)
     except ParseFailure as failure:
         _reply(replies, failure)
     except MemoryError:
@@ -50,7 +50,7 @@ def main() -> None:
         _reply(replies, result)
 
 
-def _read(fd: int, file_name: str, declared_mime: str | None, limits: Limits) -> ParsedText:
+def _read(fd: int, suffix: str, declared_mime: str, limits: Limits) -> ParsedText:
     from workers.ingest.parsers.route import read_document
 
     size = os.fstat(fd).st_size
@@ -61,7 +61,7 @@ def _read(fd: int, file_name: str, declared_mime: str | None, limits: Limits) ->
     with os.fdopen(fd, "rb", closefd=False) as file:
         file.seek(0)
         data = file.read()
-    return read_document(data, file_name=file_name, declared_mime=declared_mime, limits=limits)
+    return read_document(data, suffix=suffix, declared_mime=declared_mime, limits=limits)
 
 
 def _place(error: BaseException) -> str:

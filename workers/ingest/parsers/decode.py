@@ -28,10 +28,13 @@ def decode(data: bytes, *, declared: str | None = None, what: str = "text") -> s
     for mark, name in _MARKS:
         if data.startswith(mark):
             return data[len(mark) :].decode(name, errors="replace")
+    text: str | None
     try:
         text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        text = None
+    except UnicodeDecodeError as error:
+        # A sample may end inside a character.
+        cut = error.reason == "unexpected end of data" and error.start >= len(data) - 3
+        text = data[: error.start].decode("utf-8") if cut else None
     if text is not None and not _binary(text):
         return text
     wide = _wide(data)

@@ -50,6 +50,7 @@ NOUNS = {
     "xps": "an XPS document",
     "ole": "a legacy Office file of a kind that is not known",
     "office": "an Office file of a kind that is not known",
+    "word6": "a Word 6 or Word 95 document",
     "wordperfect": "a WordPerfect document",
     "lotus": "a Lotus or Quattro spreadsheet",
     "signature": "a signed or encrypted message",
@@ -146,7 +147,8 @@ class NoText(ParseFailure):
     def __init__(self, what: str = "file", n_pages: int = 0) -> None:
         self.what = what if what in NOUNS else "file"
         self.n_pages = n_pages
-        if n_pages:
+        # Slides and sheets without words are not scans.
+        if n_pages and self.what == "pdf":
             pages = "1 page" if n_pages == 1 else f"{n_pages:,} pages"
             words = f"It has {pages} but no text; it looks scanned, and OCR is not enabled."
         else:

@@ -194,17 +194,40 @@ def _rows(table: etree._Element, skipped: object) -> Iterator[list[tuple[str, bo
     if caption is not None:
         yield [(_flat(caption, skipped), False)]
         yield []
+    # Cells that reach down from rows above: column -> (rows still to come, words).
+    reaching: dict[int, tuple[int, str]] = {}
     for row in table.iter("tr"):
         if skipped(row, "tr"):
             continue
         cells: list[tuple[str, bool]] = []
         for cell in row:
-            if cell.tag in ("td", "th") and not skipped(cell, str(cell.tag)):
-                span = cell.get("colspan") or "1"
-                width = min(int(span), 50) if span.isdecimal() else 1
-                cells += [(_flat(cell, skipped), cell.tag == "th")] + [("", False)] * (width - 1)
+            if cell.tag not in ("td", "th") or skipped(cell, str(cell.tag)):
+                continue
+            _reach_down(reaching, cells)
+            words = _flat(cell, skipped)
+            width, height = _span(cell, "colspan"), _span(cell, "rowspan")
+            for offset in range(width):
+                if height > 1:
+                    reaching[len(cells)] = (height - 1, "" if offset else words)
+                cells.append(("" if offset else words, cell.tag == "th"))
+        _reach_down(reaching, cells)
         if cells:
             yield cells
+
+
+def _span(cell: etree._Element, name: str) -> int:
+    value = cell.get(name) or "1"
+    return max(1, min(int(value), 100)) if value.isdecimal() and len(value) < 5 else 1
+
+
+def _reach_down(reaching: dict[int, tuple[int, str]], cells: list[tuple[str, bool]]) -> None:
+    """Fill the columns that a cell above covers, with its words, so that a row reads by itself."""
+    while len(cells) in reaching:
+        column = len(cells)
+        left, words = reaching.pop(column)
+        if left > 1:
+            reaching[column] = (left - 1, words)
+        cells.append((words, False))
 
 
 def _hidden_selectors(root: etree._Element) -> Iterator[str]:

@@ -20,6 +20,8 @@ _MAX_PARTS = 1_000
 def read(data: bytes, *, builder: TextBuilder, kind: str, limits: Limits) -> None:
     """Add one message, plain words preferred over HTML; raise EncryptedFile on an S/MIME envelope."""
     del limits
+    if data.startswith(b"From "):
+        data = data.partition(b"\n")[2]
     message: Message[str, str] = message_from_bytes(data, policy=compat32)
     subject = _header(message, "Subject")
     if subject:
@@ -38,7 +40,11 @@ def read(data: bytes, *, builder: TextBuilder, kind: str, limits: Limits) -> Non
     else:
         for part in marked_up:
             html.read_text(_words(part), builder=builder)
-    names = [_name(part) for part in parts if _attached(part)]
+    names = [
+        _name(part)
+        for part in parts
+        if _attached(part) and not part.get_content_type().endswith("pkcs7-signature")
+    ]
     if names:
         builder.text("Attachments:\n" + "\n".join(f"- {name}" for name in names))
 

@@ -14,9 +14,14 @@ _SHEETS = frozenset(("xlsx", "xlsb", "xls", "ods"))
 # Its heading detection on these is a guess from line lengths.
 _NO_HEADINGS = frozenset(("doc", "rtf", "ppt", "msg"))
 _FIELD_CODE = re.compile(
-    r"[ \t]*\x13?\b(HYPERLINK|PAGEREF|REF|TOC|INCLUDEPICTURE|EMBED|MERGEFIELD)\b"
-    r'(?:[ \t]+(?:\\\*?[ \t]?\w+|"[^"\n]*"|_\w+))+[ \t]*'
+    r"[ \t]*\b(?:(?:EMBED|MERGEFIELD|PAGEREF|REF)[ \t]+[\w.]+|(?:HYPERLINK|INCLUDEPICTURE|TOC)\b)"
+    r'(?:[ \t]*(?:\\\*[ \t]*MERGEFORMAT|\\[a-z]|"[^"\n]*"|“[^”\n]*”|"[^”\n]*”))*[ \t]*'
 )
+_MASTER = frozenset(
+    ("click to edit master title style", "click to edit master text styles", "second level",
+     "third level", "fourth level", "fifth level")
+)
+_LONG_NUMBER = re.compile(r"-?\d+\.\d{9,}\Z")
 _IMAGE = re.compile(r"!\[([^\]]*)\]\([^)]*\)|\[Image: ?[^\]]*\]")
 _LINK = re.compile(r"\[([^\]\n]*)\]\((?:https?:|mailto:|#)[^)\s]*\)")
 _EMPHASIS = re.compile(r"(\*{1,3}|~~)(?=\S)([^*~\n]+?)(?<=\S)\1|</?(?:u|sub|sup|b|i)>")
@@ -39,6 +44,8 @@ def read(data: bytes, *, builder: TextBuilder, kind: str, limits: Limits) -> Non
     except kreuzberg.KreuzbergError as error:
         _refuse(error, kind, limits)
     nodes: list[dict[str, Any]] = list((result.document or {}).get("nodes") or [])
+    if kind == "msg":
+        _envelope(result.metadata, builder)
     if kind in _SHEETS:
         _sheets(nodes, builder)
     else:
@@ -80,8 +87,10 @@ def _flow(nodes: list[dict[str, Any]], builder: TextBuilder, kind: str) -> None:
         name, words = content["node_type"], _plain(content.get("text") or "", kind)
         if node.get("content_layer") in ("header", "footer"):
             continue
+        if kind == "ppt" and words.strip().lower() in _MASTER:
+            continue
         if name == "list_item":
-            items.append(f"- {words}")
+            items += [f"- {words}"] if words.strip() else []
             continue
         if items and name != "list":
             builder.text("\n".join(items), page=page)
@@ -109,8 +118,27 @@ def _grid(grid: dict[str, Any]) -> list[list[str]]:
     n_columns = int(grid.get("cols") or 0)
     rows = [[""] * n_columns for _ in range(int(grid.get("rows") or 0))]
     for cell in grid["cells"]:
-        rows[cell["row"]][cell["col"]] = clean(str(cell.get("content") or ""))
+        rows[cell["row"]][cell["col"]] = _cell(str(cell.get("content") or ""))
     return rows
+
+
+def _cell(words: str) -> str:
+    """Show a number or date as a person wrote it, not as it is stored."""
+    if _LONG_NUMBER.match(words):
+        return f"{float(words):.12g}"
+    return clean(words.removesuffix(" 00:00:00"))
+
+
+def _envelope(metadata: Any, builder: TextBuilder) -> None:
+    found = dict(metadata)
+    builder.heading(str(found.get("subject") or ""), level=1)
+    to = found.get("to_emails")
+    rows = (
+        ("From", found.get("from_name") or found.get("from_email")),
+        ("To", ", ".join(map(str, to)) if isinstance(to, list) else to),
+        ("Date", found.get("created_at")),
+    )
+    builder.text("\n".join(f"{name}: {value}" for name, value in rows if value))
 
 
 def _plain(words: str, kind: str) -> str:

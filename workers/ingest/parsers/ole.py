@@ -20,8 +20,9 @@ def kind_of_ole(data: bytes) -> str:
         raise CorruptFile("ole") from None
     if "encryptedpackage" in names or "encryptedsummary" in names:
         raise EncryptedFile("file")
+    if "worddocument" in names:
+        return _kind_of_word(data, *names["worddocument"])
     for stream, kind in (
-        ("worddocument", "doc"),
         ("workbook", "xls"),
         ("book", "xls"),
         ("powerpoint document", "ppt"),
@@ -34,8 +35,23 @@ def kind_of_ole(data: bytes) -> str:
     raise UnsupportedType("ole")
 
 
-def _top_names(data: bytes) -> set[str]:
-    """Collect the names directly under the root, so that an embedded document does not decide."""
+def _kind_of_word(data: bytes, first_sector: int, size: int) -> str:
+    """Read the file information block: its first two bytes name the version, a bit says encrypted."""
+    if size >= 4096:
+        at = (first_sector + 1) * (1 << struct.unpack_from("<H", data, 30)[0])
+        magic, flags = data[at : at + 2], data[at + 11 : at + 12]
+        if magic == b"\xdc\xa5":
+            raise UnsupportedType("word6")
+        if flags and flags[0] & 0x01:
+            raise EncryptedFile("doc")
+    return "doc"
+
+
+def _top_names(data: bytes) -> dict[str, tuple[int, int]]:
+    """Map the names directly under the root to (first sector, size).
+
+    Deeper ones belong to embedded documents, which do not decide.
+    """
     size = 1 << struct.unpack_from("<H", data, 30)[0]
     if size not in (512, 4096):
         raise ValueError
@@ -53,7 +69,8 @@ def _top_names(data: bytes) -> set[str]:
         at = (fat_sectors[which] + 1) * size + (sector % per_sector) * 4
         sector = struct.unpack_from("<I", data, at)[0]
     entries = [directory[at : at + 128] for at in range(0, len(directory) - 127, 128)]
-    names, seen = set(), set()
+    names: dict[str, tuple[int, int]] = {}
+    seen: set[int] = set()
     todo = [struct.unpack_from("<I", entries[0], 76)[0]]
     while todo:
         index = todo.pop()
@@ -62,6 +79,7 @@ def _top_names(data: bytes) -> set[str]:
         seen.add(index)
         entry = entries[index]
         n_bytes = max(0, min(struct.unpack_from("<H", entry, 64)[0] - 2, 64))
-        names.add(entry[:n_bytes].decode("utf-16-le", errors="replace").lower())
+        name = entry[:n_bytes].decode("utf-16-le", errors="replace").lower()
+        names[name] = struct.unpack_from("<II", entry, 116)
         todo += struct.unpack_from("<II", entry, 68)
     return names

@@ -21,7 +21,10 @@ _MAX_HEADING = 150
 _MIN_PAGES_TO_COMPARE = 4
 _EDGE_LINES = 3
 _DIGITS = re.compile(r"\d+")
-_HYPHENS = ("\ufffe", "\x02", "\u00ad")
+# How pdfium marks a hyphen at the end of a line, and what follows it.
+_CUT = re.compile("[\ufffe\x02\u00ad]([a-zß-ÿ]?)")
+_BOLD_LEVEL = 7
+_MAX_BOLD_HEADING = 90
 _HYPHENATED = re.compile(r"[^\W\d_]{2,}-$")
 
 
@@ -29,6 +32,7 @@ _HYPHENATED = re.compile(r"[^\W\d_]{2,}-$")
 class _Line:
     text: str
     size: float
+    bold: bool = False
 
 
 def read(data: bytes, *, builder: TextBuilder, kind: str, limits: Limits) -> None:
@@ -54,8 +58,8 @@ def read(data: bytes, *, builder: TextBuilder, kind: str, limits: Limits) -> Non
             raise TooLarge("characters", limits.max_characters)
         pages.append(lines)
     _drop_running(pages)
-    body = _body_size(pages)
-    levels = _levels(pages, body)
+    levels = _levels(pages, _body_size(pages))
+    _judge_bold(pages)
     for number, lines in enumerate(pages, start=1):
         _add_page(lines, levels, builder, number)
 
@@ -63,6 +67,11 @@ def read(data: bytes, *, builder: TextBuilder, kind: str, limits: Limits) -> Non
 def _lines(document: pypdfium2.PdfDocument, number: int) -> list[_Line]:
     try:
         page = document[number]
+        if pdfium.FPDFPage_GetAnnotCount(page) > 0:
+            # What was typed into a form is drawn by annotations, which are no text until flattened.
+            pdfium.FPDFPage_Flatten(page, pdfium.FLAT_NORMALDISPLAY)
+            page.close()
+            page = document[number]
         text_page = page.get_textpage()
     except pypdfium2.PdfiumError:
         # One damaged page does not cost the others.
@@ -77,7 +86,8 @@ def _lines(document: pypdfium2.PdfDocument, number: int) -> list[_Line]:
             words = raw.strip()
             if words:
                 first = at + raw.index(words[0])
-                lines.append(_Line(words, _size(text_page, first)))
+                bold = _bold(text_page, first) and _bold(text_page, first + len(words) - 1)
+                lines.append(_Line(words, _size(text_page, first), bold))
             at += len(raw)
         return lines
     finally:
@@ -101,6 +111,15 @@ def _size(text_page: pypdfium2.PdfTextPage, text_index: int) -> float:
     if not pdfium.FPDFText_GetLooseCharBox(text_page, index, box):
         return 0.0
     return round(abs(box.top - box.bottom) * 2) / 2
+
+
+def _bold(text_page: pypdfium2.PdfTextPage, text_index: int) -> bool:
+    index = pdfium.FPDFText_GetCharIndexFromTextIndex(text_page, text_index)
+    if index < 0:
+        return False
+    name, flags = ctypes.create_string_buffer(128), ctypes.c_int()
+    length = pdfium.FPDFText_GetFontInfo(text_page, index, name, 128, flags)
+    return 0 < length <= 128 and re.search(rb"bold|black|heavy", name.raw, re.I) is not None
 
 
 def _drop_running(pages: list[list[_Line]]) -> None:
@@ -156,6 +175,16 @@ def _levels(pages: list[list[_Line]], body: float) -> dict[float, int]:
     return {size: level for level, size in enumerate(sorted(sizes, reverse=True)[:6], start=1)}
 
 
+def _judge_bold(pages: list[list[_Line]]) -> None:
+    """Let bold lines pass as headings only where bold is rare, and the line stands alone."""
+    every = [line for lines in pages for line in lines]
+    bold = sum(len(line.text) for line in every if line.bold)
+    rare = bold < 0.2 * sum(len(line.text) for line in every)
+    for line in every:
+        alone = len(line.text) <= _MAX_BOLD_HEADING and line.text[-1:] not in tuple(".,;:!?")
+        line.bold = line.bold and rare and alone and _could_be_heading(line.text)
+
+
 def _could_be_heading(words: str) -> bool:
     return len(words) <= _MAX_HEADING and sum(map(str.isalpha, words)) >= max(2, len(words) // 3)
 
@@ -168,6 +197,8 @@ def _add_page(
     level = 0
     for line in [*lines, _Line("", -1.0)]:
         its_level = levels.get(line.size, 0) if _could_be_heading(line.text) else 0
+        if line.bold and not its_level:
+            its_level = _BOLD_LEVEL
         if heading and (its_level != level or len(" ".join(heading)) > _MAX_HEADING):
             builder.heading(" ".join(heading), level=level, page=page)
             heading = []
@@ -189,12 +220,11 @@ def _flush(lines: list[str], builder: TextBuilder, page: int) -> None:
 def _joined(lines: list[str]) -> Iterator[str]:
     """Join words that were cut at the end of a line; keep the other line ends."""
     for at, line in enumerate(lines):
+        line = _CUT.sub(lambda cut: cut[1] if cut[1] or cut.end() == len(cut.string) else "-", line)
         last = at + 1 == len(lines)
-        for mark in _HYPHENS:
-            line = line.replace(mark, "" if line.endswith(mark) or mark == "\u00ad" else "-")
         if last:
             yield line
-        elif lines[at].endswith(_HYPHENS):
+        elif _CUT.search(lines[at][-1:]):
             yield line
         elif _HYPHENATED.search(line) and lines[at + 1][:1].islower():
             yield line[:-1]

@@ -24,7 +24,7 @@ _PARSERS = {
     "ppt": ("office", "application/vnd.ms-powerpoint", "kreuzberg"),
     "odt": ("office", "application/vnd.oasis.opendocument.text", "kreuzberg"),
     "ods": ("office", "application/vnd.oasis.opendocument.spreadsheet", "kreuzberg"),
-    "odp": ("office", "application/vnd.oasis.opendocument.presentation", "kreuzberg"),
+    "odp": ("odp", "application/vnd.oasis.opendocument.presentation", "odp"),
     "rtf": ("office", "application/rtf", "kreuzberg"),
     "epub": ("office", "application/epub+zip", "kreuzberg"),
     "msg": ("office", "application/vnd.ms-outlook", "kreuzberg"),
@@ -38,10 +38,9 @@ _ARCHIVES = frozenset(("docx", "pptx", "xlsx", "xlsb", "odt", "ods", "odp", "epu
 
 
 def read_document(
-    data: bytes, *, file_name: str, declared_mime: str | None, limits: Limits
+    data: bytes, *, suffix: str, declared_mime: str, limits: Limits
 ) -> ParsedText:
     """Read bytes of any kind in this process; raise a ParseFailure. Only for the parser process."""
-    suffix = file_name.rpartition(".")[2].lower() if "." in file_name else ""
     kind = sniff(data, suffix=suffix, declared_mime=declared_mime)
     if kind in _ARCHIVES:
         check_archive(data, kind=kind, limits=limits)

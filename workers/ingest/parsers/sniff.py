@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from workers.ingest.parsers import archives, ole
-from workers.ingest.parsers.decode import looks_like_text
+from workers.ingest.parsers.decode import decode, looks_like_text
 from workers.ingest.parsers.failures import EmptyFile, UnsupportedType
 
 _HEAD = 8192
@@ -54,6 +54,8 @@ _HTML = re.compile(
     re.I | re.S,
 )
 _XHTML = re.compile(r"<html[\s>]", re.I)
+_ENVELOPE = re.compile(r"From [^\s:]+ [^\n]*\d{4}\s*\n")
+_NEXT_ENVELOPE = re.compile(rb"\r?\n\r?\nFrom [^\s:]+ [^\n]*\d{4}\s*\n")
 _HEADER = re.compile(r"([A-Za-z][A-Za-z0-9-]{1,60})[ \t]*:")
 _MAIL_HEADERS = frozenset(
     "from to cc bcc subject date received message-id mime-version return-path reply-to sender "
@@ -80,7 +82,7 @@ _BY_MIME = {
 }
 
 
-def sniff(data: bytes, *, suffix: str, declared_mime: str | None) -> str:
+def sniff(data: bytes, *, suffix: str, declared_mime: str) -> str:
     """Name the kind of file; raise a ParseFailure that says what it is where none here reads it."""
     head = data[:_HEAD]
     if not head.strip(b"\x00\t\n\r \xef\xbb\xbf\xff\xfe") and not data.strip(
@@ -106,17 +108,16 @@ def sniff(data: bytes, *, suffix: str, declared_mime: str | None) -> str:
         raise UnsupportedType("signature")
     if not looks_like_text(data):
         raise UnsupportedType("binary")
-    return _kind_of_text(head, suffix=suffix, declared_mime=declared_mime)
+    return _kind_of_text(data, suffix=suffix, declared_mime=declared_mime)
 
 
-def _kind_of_text(head: bytes, *, suffix: str, declared_mime: str | None) -> str:
-    from workers.ingest.parsers.decode import decode
-
-    # A cut through a character must not change the guess.
-    text = decode(head[: len(head) - 3] if len(head) == _HEAD else head).lstrip("\ufeff")
-    hint = _BY_SUFFIX.get(suffix) or _BY_MIME.get((declared_mime or "").split(";")[0].strip().lower())
-    if text.startswith("From ") and re.search(r"^From: ", text, re.M | re.I):
-        raise UnsupportedType("mbox")
+def _kind_of_text(data: bytes, *, suffix: str, declared_mime: str) -> str:
+    text = decode(data[:_HEAD]).lstrip("\ufeff")
+    hint = _BY_SUFFIX.get(suffix) or _BY_MIME.get(declared_mime.split(";")[0].strip().lower())
+    if _ENVELOPE.match(text):
+        if _NEXT_ENVELOPE.search(data):
+            raise UnsupportedType("mbox")
+        return "eml"
     if _looks_like_mail(text, strict=hint != "eml"):
         return "eml"
     start = text.lstrip()
@@ -149,4 +150,6 @@ def _looks_like_mail(text: str, *, strict: bool) -> bool:
         names.append(match[1].lower())
     known = _MAIL_HEADERS.intersection(names)
     strong = _STRONG_MAIL_HEADERS.intersection(names)
+    if {"mime-version", "content-type"} <= known and "multipart/" in text:
+        return True
     return len(known) >= (3 if strict else 1) and bool(strong)

@@ -16,26 +16,43 @@ def table_lines(rows: Sequence[Sequence[str]], *, header: bool | None = None) ->
 
     `header` says whether the first row names the columns; None leaves that to a look at the cells.
     """
-    for region in _regions([[one_line(cell) for cell in row] for row in rows]):
-        names_at = _header_row(region, header)
-        if names_at is None:
-            yield from (" | ".join(cell for cell in row if cell) for row in region)
-            continue
-        names = [name[:_MAX_HEADER] for name in region[names_at]]
-        yield from (" | ".join(cell for cell in row if cell) for row in region[:names_at])
-        body = region[names_at + 1 :]
-        if not body:
-            yield " | ".join(name for name in names if name)
-        for row in body:
-            yield "; ".join(
-                f"{name}: {cell}" if name else cell
-                for name, cell in zip(names, row, strict=True)
-                if cell
-            )
+    names: dict[int, str] = {}
+    for columns, region in _regions([[one_line(cell) for cell in row] for row in rows]):
+        at = _header_row(region, header)
+        if at is not None:
+            names = {
+                column: name[:_MAX_HEADER]
+                for column, name in zip(columns, region[at], strict=True)
+            }
+            yield from map(_plain, region[:at])
+            if at + 1 == len(region):
+                yield _plain(region[at])
+            region = region[at + 1 :]
+        elif not _continues(columns, names):
+            names = {}
+        for row in region:
+            yield _named(row, columns, names) if names else _plain(row)
 
 
-def _regions(rows: list[list[str]]) -> Iterator[list[list[str]]]:
-    """Split at blank rows; drop empty columns; make rows equally long."""
+def _plain(row: list[str]) -> str:
+    return " | ".join(cell for cell in row if cell)
+
+
+def _named(row: list[str], columns: list[int], names: dict[int, str]) -> str:
+    return "; ".join(
+        f"{names[column]}: {cell}" if names.get(column) else cell
+        for column, cell in zip(columns, row, strict=True)
+        if cell
+    )
+
+
+def _continues(columns: list[int], names: dict[int, str]) -> bool:
+    """Say whether rows after a blank one still stand under the names above it."""
+    return set(columns) <= names.keys() and len(columns) >= max(2, 0.6 * len(names))
+
+
+def _regions(rows: list[list[str]]) -> Iterator[tuple[list[int], list[list[str]]]]:
+    """Split at blank rows; drop empty columns but remember which are left; make rows equally long."""
     region: list[list[str]] = []
     for row in [*rows, []]:
         if any(row):
@@ -44,7 +61,7 @@ def _regions(rows: list[list[str]]) -> Iterator[list[list[str]]]:
             width = max(len(line) for line in region)
             padded = [line + [""] * (width - len(line)) for line in region]
             used = [i for i in range(width) if any(line[i] for line in padded)]
-            yield [[line[i] for i in used] for line in padded]
+            yield used, [[line[i] for i in used] for line in padded]
             region = []
 
 

@@ -1,0 +1,75 @@
+# Needs python3 >= 3.11, make and git; everything else is installed into .venv by itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MADE := $(VENV)/made.stamp
+INSTALLED := $(VENV)/installed.stamp
+DEVELOPED := $(VENV)/developed.stamp
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet --quiet
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help serve demo test check test-vllm bench constraints clean
+.DELETE_ON_ERROR:
+
+help: ## say what can be made
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+serve: $(INSTALLED) ## run everything here until Ctrl-C (AMBIT_DATA_DIR, AMBIT_PORT)
+	@$(BIN)/python -m ambit.config.runtime
+
+demo: $(INSTALLED) ## show and check the whole path in a directory of its own, then clean up
+	@$(BIN)/python manage.py demo
+
+test: $(DEVELOPED) ## all tests but those that need vLLM (PYTEST_ARGS adds options)
+	@$(BIN)/python -m pytest --ignore=tests/vllm --ignore=tests/bench $(PYTEST_ARGS)
+
+check: $(DEVELOPED) ## style, types, layers, Django's checks, missing migrations
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && export AMBIT_DATA_DIR="$$data/data" && set -e \
+	&& $(BIN)/python -m mypy platform/ambit tenants workers tests \
+	&& $(BIN)/lint-imports \
+	&& $(BIN)/python manage.py check \
+	&& $(BIN)/python manage.py makemigrations --check --dry-run
+
+test-vllm: $(DEVELOPED) ## the contract with a real vLLM server on the CPU, in .venv-vllm
+	@$(BIN)/python -m tests.vllm.environment
+	@$(BIN)/python -m pytest tests/vllm $(PYTEST_ARGS)
+
+bench: $(DEVELOPED) ## measure; reports figures, asserts nothing
+	@$(BIN)/python -m tests.bench
+
+constraints: $(DEVELOPED) ## write the installed versions to constraints.txt
+	@{ sed -n '/^#/p;/^[^#]/q' constraints.txt; \
+	$(BIN)/python -m pip list --format freeze --disable-pip-version-check | grep -vE '^(torch|ambit|pip|setuptools|wheel)=='; \
+	sed -n '/^# the build back end/,$$p' constraints.txt; } > constraints.new && mv constraints.new constraints.txt
+
+clean: ## remove environments and caches; your data in .ambit stays
+	rm -rf $(VENV) .venv-vllm .venv-vllm.lock .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment works only where it was made: one that was moved, or lost its Python, is made again.
+$(shell [ -x $(BIN)/python ] && [ "$$(cat $(MADE) 2>/dev/null)" = "$(CURDIR)" ] || rm -f $(MADE))
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	|| { echo "Ambit needs Python 3.11 or newer; \`$(PYTHON)\` is not: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	|| { echo "\`$(PYTHON)\` lacks its venv module: install it (Debian: apt-get install python3-venv) or set PYTHON" >&2; exit 1; }
+	@echo "making $(VENV) …"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@echo "$(CURDIR)" > $@
+
+# torch first, by itself: the pin keeps pip from bringing gigabytes of CUDA packages where a CPU build is offered.
+$(INSTALLED): $(MADE) pyproject.toml constraints.txt
+	@echo "installing Ambit (some minutes the first time) …"
+	@$(PIP) install -c constraints.txt "$$($(BIN)/python -c 'import tomllib; print(next(d for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if d.startswith("torch==")))')"
+	@PIP_CONSTRAINT=constraints.txt $(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(DEVELOPED): $(INSTALLED)
+	@echo "installing the development tools …"
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")' > $(VENV)/dev.txt
+	@$(PIP) install -c constraints.txt -r $(VENV)/dev.txt
+	@touch $@
