@@ -41,13 +41,13 @@ def run_job(*, tenant_id: str, job_id: str) -> None:
                 HANDLERS[held.kind.name](held)
     except ClaimLost:
         logger.warning("jobs.claim_lost", extra=names)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the process's outermost edge
         delay_s = min(MAX_DELAY_S, 2.0 ** min(held.attempt, 10))
         put_back(held, delay_s=delay_s)
         # The error's words may quote a document or a statement's values: its type alone is logged.
-        logger.error(
+        logger.error(  # noqa: TRY400
             "jobs.failed", extra=names | {"error": type(error).__name__, "retry_s": delay_s}
-        )  # noqa: TRY400
+        )
     else:
         logger.info("jobs.done", extra=names)
 

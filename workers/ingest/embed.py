@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ambit.inference.embedding import Vector, embed_passages
-
 from ambit.corpus.ingest import StoredChunk, known_vectors, mark_progress
+from ambit.inference.embedding import Vector, embed_passages
 from ambit.jobs.services import Claim, keep
 from workers.ingest.types import ChunkSpan
 

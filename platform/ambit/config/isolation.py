@@ -148,9 +148,9 @@ def _and_binds_last(sql: str) -> bool:
     """Say whether every OR stands deeper in parentheses than the outermost AND: none can widen a policy."""
     depths: dict[str, list[int]] = {"and": [], "or": []}
     depth = 0
-    for token in re.findall(r"[()]|\b(?:and|or)\b", sql.lower()):
-        if token in depths:
-            depths[token].append(depth)
+    for mark in re.findall(r"[()]|\b(?:and|or)\b", sql.lower()):
+        if mark in depths:
+            depths[mark].append(depth)
         else:
-            depth += 1 if token == "(" else -1
+            depth += 1 if mark == "(" else -1
     return not depths["or"] or (bool(depths["and"]) and min(depths["or"]) > min(depths["and"]))

@@ -98,8 +98,6 @@ def _embed(*, texts: Sequence[str], priority: Priority, deadline_s: float) -> li
     started = time.monotonic()
     extra: dict[str, object] = {"n_texts": len(texts), "priority": priority}
     try:
-        if not all(text.strip() for text in texts):
-            raise EmbeddingRefused(reason="empty_text")
         answer = _post(texts=texts, priority=priority, deadline=started + deadline_s)
         vectors = _vectors(answer=answer, n_texts=len(texts))
     except EmbeddingUnavailable as error:
@@ -115,6 +113,8 @@ def _embed(*, texts: Sequence[str], priority: Priority, deadline_s: float) -> li
 
 def _post(*, texts: Sequence[str], priority: Priority, deadline: float) -> bytes:
     """Send the texts, a second time where the connection failed: embedding changes nothing."""
+    if not all(text.strip() for text in texts):
+        raise EmbeddingRefused(reason="empty_text")
     body = json.dumps(
         {"model": settings.AMBIT_EMBED_MODEL, "input": list(texts), "encoding_format": "base64"}
     ).encode()
