@@ -7,10 +7,13 @@ from collections.abc import Callable
 from uuid import UUID
 
 from celery import shared_task
+from django.db import OperationalError
 
+from ambit.inference.embedding import EmbeddingUnavailable
 from ambit.jobs.broker import RUN_JOB
 from ambit.jobs.kinds import ERASE, INGEST_VERSION, REMOVE_DOCUMENT
 from ambit.jobs.services import Claim, ClaimLost, claim, put_back, send_due
+from ambit.keys.keyring import KeyUnavailable
 from tenants.audit import Actor, acting_as
 from workers.erase import flow as erase_flow
 from workers.ingest import flow as ingest_flow
@@ -24,6 +27,9 @@ HANDLERS: dict[str, Callable[[Claim], None]] = {
 }
 GIVE_UP: dict[str, Callable[[Claim], None]] = {INGEST_VERSION.name: ingest_flow.give_up}
 MAX_DELAY_S = 300.0
+# Something else is down: the job waits for it, and that is no fault of the document.
+ELSEWHERE = (EmbeddingUnavailable, KeyUnavailable, OperationalError)
+ELSEWHERE_DELAY_S = 5.0
 
 
 @shared_task(name=RUN_JOB)
@@ -41,6 +47,9 @@ def run_job(*, tenant_id: str, job_id: str) -> None:
                 HANDLERS[held.kind.name](held)
     except ClaimLost:
         logger.warning("jobs.claim_lost", extra=names)
+    except ELSEWHERE as error:
+        put_back(held, delay_s=ELSEWHERE_DELAY_S, counted=False)
+        logger.warning("jobs.waiting", extra=names | {"error": type(error).__name__})
     except Exception as error:  # noqa: BLE001 - the process's outermost edge
         delay_s = min(MAX_DELAY_S, 2.0 ** min(held.attempt, 10))
         put_back(held, delay_s=delay_s)

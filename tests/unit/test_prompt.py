@@ -42,6 +42,11 @@ CONTROL_WORDS = (
     "[TOOL_CALLS]",
     "[gMASK]",
 )
+# Bidi controls, zero widths, fillers, variation selectors, controls, a surrogate, private use, tags.
+HIDDEN = (
+    *(0x202E, 0x2066, 0x200E, 0x61C, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0xAD, 0x180E),
+    *(0x115F, 0x3164, 0xFFA0, 0x2800, 0xFE0F, 0xE0101, 0x0, 0x1B, 0x7F, 0xD800, 0xE000, 0xE0041),
+)
 
 
 def passage(text: str, *, title: str = "", section: str = "") -> Passage:
@@ -147,30 +152,7 @@ def test_comparisons_keep_their_sign() -> None:
     assert "| p < 0.05 and n <5 and a <= b" in user_text(passage("p < 0.05 and n <5 and a <= b"))
 
 
-@pytest.mark.parametrize(
-    "hidden",
-    [
-        "\u202e",
-        "\u2066",
-        "\u200b",
-        "\u200d",
-        "\u2060",
-        "\ufeff",
-        "\xad",
-        "\u061c",
-        "\u180e",
-        "️",
-        "ᅟ",
-        "ㅤ",
-        "\x00",
-        "\x1b",
-        "\x7f",
-        "�",
-        "\ue000",
-        "\U000e0041",
-        "󠄁",
-    ],
-)
+@pytest.mark.parametrize("hidden", map(chr, HIDDEN), ids=map(hex, HIDDEN))
 def test_characters_nobody_sees_are_left_out(hidden: str) -> None:
     prompt = user_text(
         passage(f"five{hidden} days", title=f"Hand{hidden}book"), question=f"How{hidden} many?"

@@ -13,9 +13,9 @@ from tokenizers import Tokenizer
 
 from workers.ingest.types import Block, ChunkSpan, ParsedText
 
-# The model reads 256 tokens, two of them its own marks; 34 are left for the line above the text.
+# The model reads 256 tokens, two of them its own marks; 32 are left for the line above the text.
 MAX_TOKENS = 220
-MAX_CRUMB_TOKENS = 34
+MAX_CRUMB_TOKENS = 32
 # A word the model does not know is one token however long it is; ten characters cost at least one.
 _CHARACTERS_PER_TOKEN = 10
 _MAX_PIECE = 400
@@ -53,7 +53,7 @@ def chunk(parsed: ParsedText, *, title: str) -> tuple[ChunkSpan, ...]:
     for section, blocks in _sections(parsed.blocks):
         pieces = [piece for block in blocks for piece in _pieces(parsed.text, block)]
         _price(parsed.text, pieces)
-        for run in _runs(pieces):
+        for run in _runs(parsed.text, pieces):
             start, end = run[0].start, run[-1].end
             pages = [piece.page for piece in run if piece.page is not None]
             chunks.append(
@@ -153,11 +153,11 @@ def _price(text: str, pieces: list[_Piece]) -> None:
             piece.cost = max(len(encoding), -(-n_characters // _CHARACTERS_PER_TOKEN))
 
 
-def _runs(pieces: list[_Piece]) -> Iterator[list[_Piece]]:
+def _runs(text: str, pieces: list[_Piece]) -> Iterator[list[_Piece]]:
     """Fill chunks in order; on overflow cut at the strongest end in the second half."""
     run: list[_Piece] = []
     cost = 0
-    for piece in _affordable(pieces):
+    for piece in _affordable(text, pieces):
         while run and cost + piece.cost > MAX_TOKENS:
             cut = _best_cut(run, cost)
             yield run[:cut]
@@ -178,7 +178,7 @@ def _best_cut(run: list[_Piece], cost: int) -> int:
     return best
 
 
-def _affordable(pieces: list[_Piece]) -> Iterator[_Piece]:
+def _affordable(text: str, pieces: list[_Piece]) -> Iterator[_Piece]:
     """Halve a piece that alone costs more than a chunk, as text without spaces may."""
     stack = pieces[::-1]
     while stack:
@@ -187,8 +187,12 @@ def _affordable(pieces: list[_Piece]) -> Iterator[_Piece]:
             yield piece
             continue
         middle = (piece.start + piece.end) // 2
-        stack.append(_Piece(middle, piece.end, piece.strength, piece.page, piece.cost // 2 + 1))
-        stack.append(_Piece(piece.start, middle, _NONE, piece.page, piece.cost // 2 + 1))
+        halves = [
+            _Piece(middle, piece.end, piece.strength, piece.page),
+            _Piece(piece.start, middle, _NONE, piece.page),
+        ]
+        _price(text, halves)
+        stack += halves
 
 
 def _first_tokens(words: str, most: int) -> str:

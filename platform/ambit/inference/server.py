@@ -195,7 +195,7 @@ def serve(*, path: Path | None, host: str, port: int, n_lanes: int) -> None:
             timeout_graceful_shutdown=5,
         )
     )
-    logger.info("embed.ready dtype=%s lanes=%d", encoder.dtype, n_lanes)
+    logger.info("embed.ready", extra={"dtype": encoder.dtype, "lanes": n_lanes})
     try:
         server.run(sockets=[bound])
     finally:

@@ -12,8 +12,8 @@ from django.db import connections, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from ambit.jobs.broker import send
-from ambit.jobs.kinds import KINDS, JobKind
+from ambit.jobs.broker import send, waiting
+from ambit.jobs.kinds import KINDS, QUEUES, JobKind
 from ambit.jobs.models import Job
 from tenants.scope import current_tenant_id, tenant_scope
 
@@ -88,23 +88,31 @@ def finish(held: Claim) -> None:
         raise ClaimLost(f"job {held.job_id} was given to another worker")
 
 
-def put_back(held: Claim, *, delay_s: float) -> None:
-    """Give the job back to be tried again after a delay in seconds."""
+def put_back(held: Claim, *, delay_s: float, counted: bool = True) -> None:
+    """Give the job back to be tried again after a delay in seconds.
+
+    counted: whether this try counts against the job; not where something else was down.
+    """
     run_after = timezone.now() + timedelta(seconds=delay_s)
     with tenant_scope(held.tenant_id):
-        _held(held).update(lease=None, leased_until=None, run_after=run_after)
+        attempts = held.attempt if counted else held.attempt - 1
+        _held(held).update(lease=None, leased_until=None, run_after=run_after, attempts=attempts)
 
 
 def send_due(*, limit: int = 500) -> int:
     """Tell workers about work that is due and that nobody does; return how many jobs.
 
-    Runs as the dispatcher, which sees the job table of all tenants and nothing else.
+    Runs as the dispatcher, which sees the job table of all tenants and nothing else. Only a queue
+    that has run empty is filled, so that a backlog is not sent over and over.
     """
+    idle = [queue for queue in QUEUES if not waiting(queue)]
+    names = [kind.name for kind in KINDS.values() if kind.queue in idle]
     with connections["dispatch"].cursor() as cursor:
         cursor.execute(
             "SELECT tenant_id, id, name FROM jobs_job WHERE run_after <= now()"
-            " AND (leased_until IS NULL OR leased_until < now()) ORDER BY run_after LIMIT %s",
-            [limit],
+            " AND (leased_until IS NULL OR leased_until < now()) AND name = ANY (%s)"
+            " ORDER BY run_after LIMIT %s",
+            [names, limit],
         )
         rows = cursor.fetchall()
     return sum(send(tenant_id=t, job_id=j, queue=KINDS[name].queue) for t, j, name in rows)

@@ -87,9 +87,7 @@ def check_archive(data: bytes, *, kind: str, limits: Limits) -> None:
         raise EncryptedFile(kind) from None
 
 
-def _check_part(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, kind: str, limits: Limits
-) -> int:
+def _check_part(archive: zipfile.ZipFile, info: zipfile.ZipInfo, kind: str, limits: Limits) -> int:
     markup = info.filename.lower().endswith(_XML)
     dense = info.file_size > MIB and info.file_size > limits.max_ratio * info.compress_size
     # A blank picture packs 700 to 1 and is never unpacked again; markup becomes a tree.

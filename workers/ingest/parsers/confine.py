@@ -12,6 +12,7 @@ import struct
 import sys
 import sysconfig
 from pathlib import Path
+from typing import TypedDict
 
 from workers.ingest.parsers.limits import Limits
 
@@ -21,9 +22,19 @@ _CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_THREAD = 0x10000000, 0x40000000, 0x0001000
 _SYS_LANDLOCK = (444, 445, 446)
 _EPERM, _ENOSYS = 1, 38
 
+
+class _Table(TypedDict):
+    arch: int
+    capset: int
+    clone: int
+    clone3: int
+    tgkill: int
+    denied: tuple[int, ...]
+
+
 # Numbers from the kernel's tables. Denied: sockets, other programs, other processes, namespaces,
 # kernel doors that go round a filter, and changing a file's mode or owner.
-_X86_64 = {
+_X86_64: _Table = {
     "arch": 0xC000003E,
     "capset": 126,
     "clone": 56,
@@ -42,7 +53,7 @@ _X86_64 = {
         *(105, 106, 113, 114, 116, 117, 119, 126),  # set*id, capset
     ),
 }
-_AARCH64 = {
+_AARCH64: _Table = {
     "arch": 0xC00000B7,
     "capset": 91,
     "clone": 220,
@@ -156,7 +167,7 @@ def _restrict_files(libc: ctypes.CDLL, readable: list[Path]) -> bool:
         os.close(ruleset)
 
 
-def _drop_capabilities(libc: ctypes.CDLL, table: dict[str, object]) -> bool:
+def _drop_capabilities(libc: ctypes.CDLL, table: _Table) -> bool:
     header, nothing = struct.pack("=Ii", 0x20080522, 0), bytes(24)
     return bool(libc.syscall(table["capset"], header, nothing) == 0)
 
@@ -165,7 +176,7 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
-def _filter_system_calls(libc: ctypes.CDLL, table: dict[str, object]) -> bool:
+def _filter_system_calls(libc: ctypes.CDLL, table: _Table) -> bool:
     """Install a seccomp filter: the denied calls fail with EPERM, threads stay possible."""
     load, equal, any_bit, at_least, answer = 0x20, 0x15, 0x45, 0x35, 0x06
     allow, kill = 0x7FFF0000, 0x80000000
@@ -193,9 +204,7 @@ def _filter_system_calls(libc: ctypes.CDLL, table: dict[str, object]) -> bool:
         (answer, 0, 0, allow),
         (answer, 0, 0, refuse),
     ]
-    denied = table["denied"]
-    assert isinstance(denied, tuple)  # noqa: S101  # narrows a constant for the type checker
-    for number in denied:
+    for number in table["denied"]:
         code += [(equal, 0, 1, number), (answer, 0, 0, refuse)]
     code.append((answer, 0, 0, allow))
     raw = b"".join(struct.pack("=HBBI", *instruction) for instruction in code)

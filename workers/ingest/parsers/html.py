@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lxml import etree
 
@@ -12,6 +12,7 @@ from workers.ingest.parsers.decode import decode
 from workers.ingest.parsers.limits import Limits
 from workers.ingest.parsers.tables import table_lines
 
+_Skipped = Callable[[etree._Element, str], bool]
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})", re.I)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 _DROPPED = frozenset(
@@ -64,11 +65,10 @@ class _Walker:
         self._builder, self._page = builder, page
         self._words: list[str] = []
         self._hidden: frozenset[str] = frozenset()
-        self._titled = False
 
     def walk(self, root: etree._Element) -> None:
         self._hidden = frozenset(_hidden_selectors(root))
-        title = root.findtext(".//head/title")
+        title = root.findtext(".//title")
         first = root.find(".//h1")
         if title and title.strip() and first is None:
             self._builder.heading(title, level=1, page=self._page)
@@ -99,7 +99,7 @@ class _Walker:
                 self._enter(element, tag, stack)
                 continue
             if element is not root and element.tail:
-                self._words.append(one_line_keeping_edges(element.tail))
+                self._words.append(_folded(element.tail))
 
     def _enter(
         self, element: etree._Element, tag: str, stack: list[tuple[etree._Element, bool]]
@@ -115,7 +115,7 @@ class _Walker:
         elif tag in ("td", "th"):
             self._words.append(" ")
         if element.text:
-            self._words.append(one_line_keeping_edges(element.text))
+            self._words.append(_folded(element.text))
         stack.append((element, True))
         stack.extend((child, False) for child in reversed(element))
 
@@ -153,13 +153,12 @@ class _Walker:
         self._builder.text("\n".join(line for line in lines if line), page=self._page)
 
 
-def one_line_keeping_edges(text: str) -> str:
+def _folded(text: str) -> str:
     """Fold white space as a browser does: runs become one space, also at the edges."""
     return re.sub(r"[ \t\r\n\f]+", " ", text)
 
 
-def _flat(element: etree._Element, skipped: object) -> str:
-    assert callable(skipped)  # noqa: S101  # narrows a bound method for the type checker
+def _flat(element: etree._Element, skipped: _Skipped) -> str:
     out: list[str] = []
     stack: list[tuple[etree._Element, bool]] = [(element, False)]
     while stack:
@@ -188,8 +187,7 @@ def _is_data(table: etree._Element) -> bool:
     return widest > 1 and len(rows) > 1
 
 
-def _rows(table: etree._Element, skipped: object) -> Iterator[list[tuple[str, bool]]]:
-    assert callable(skipped)  # noqa: S101  # narrows a bound method for the type checker
+def _rows(table: etree._Element, skipped: _Skipped) -> Iterator[list[tuple[str, bool]]]:
     caption = table.find("caption")
     if caption is not None:
         yield [(_flat(caption, skipped), False)]

@@ -18,8 +18,14 @@ _FIELD_CODE = re.compile(
     r'(?:[ \t]*(?:\\\*[ \t]*MERGEFORMAT|\\[a-z]|"[^"\n]*"|“[^”\n]*”|"[^”\n]*”))*[ \t]*'
 )
 _MASTER = frozenset(
-    ("click to edit master title style", "click to edit master text styles", "second level",
-     "third level", "fourth level", "fifth level")
+    (
+        "click to edit master title style",
+        "click to edit master text styles",
+        "second level",
+        "third level",
+        "fourth level",
+        "fifth level",
+    )
 )
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{9,}\Z")
 _IMAGE = re.compile(r"!\[([^\]]*)\]\([^)]*\)|\[Image: ?[^\]]*\]")

@@ -115,7 +115,7 @@ def _words(shape: etree._Element) -> str:
 
 def _paragraphs(element: etree._Element) -> Iterator[str]:
     for paragraph in element.iter():
-        if local(paragraph) != "p" or local_parent_is_fallback(paragraph):
+        if local(paragraph) != "p" or _is_fallback(paragraph):
             continue
         out = []
         for piece in paragraph.iter():
@@ -128,6 +128,6 @@ def _paragraphs(element: etree._Element) -> Iterator[str]:
             yield line
 
 
-def local_parent_is_fallback(paragraph: etree._Element) -> bool:
+def _is_fallback(paragraph: etree._Element) -> bool:
     """Say whether a paragraph is the old-program version of one that is also there."""
     return any(local(above) == "Fallback" for above in paragraph.iterancestors())

@@ -37,9 +37,7 @@ _PARSERS = {
 _ARCHIVES = frozenset(("docx", "pptx", "xlsx", "xlsb", "odt", "ods", "odp", "epub"))
 
 
-def read_document(
-    data: bytes, *, suffix: str, declared_mime: str, limits: Limits
-) -> ParsedText:
+def read_document(data: bytes, *, suffix: str, declared_mime: str, limits: Limits) -> ParsedText:
     """Read bytes of any kind in this process; raise a ParseFailure. Only for the parser process."""
     kind = sniff(data, suffix=suffix, declared_mime=declared_mime)
     if kind in _ARCHIVES:

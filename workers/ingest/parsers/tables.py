@@ -21,8 +21,7 @@ def table_lines(rows: Sequence[Sequence[str]], *, header: bool | None = None) ->
         at = _header_row(region, header)
         if at is not None:
             names = {
-                column: name[:_MAX_HEADER]
-                for column, name in zip(columns, region[at], strict=True)
+                column: name[:_MAX_HEADER] for column, name in zip(columns, region[at], strict=True)
             }
             yield from map(_plain, region[:at])
             if at + 1 == len(region):
