@@ -152,7 +152,9 @@ def test_comparisons_keep_their_sign() -> None:
     assert "| p < 0.05 and n <5 and a <= b" in user_text(passage("p < 0.05 and n <5 and a <= b"))
 
 
-@pytest.mark.parametrize("hidden", map(chr, HIDDEN), ids=map(hex, HIDDEN))
+@pytest.mark.parametrize(
+    "hidden", [chr(code) for code in HIDDEN], ids=[hex(code) for code in HIDDEN]
+)
 def test_characters_nobody_sees_are_left_out(hidden: str) -> None:
     prompt = user_text(
         passage(f"five{hidden} days", title=f"Hand{hidden}book"), question=f"How{hidden} many?"

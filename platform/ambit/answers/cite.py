@@ -16,7 +16,8 @@ NOTHING_FOUND = "Nothing in the documents you may see answers this."
 
 # [1], [1, 2], [1-3], [^1], [Passage 1], [[1]], 【1†source】.
 _MARKERS = re.compile(
-    rf"([ \t]*)[\[［【]+({MARKER_LABEL})(?:†[^\[\]【】]{{0,40}})?[\]］】]+", re.IGNORECASE
+    rf"((?<![ \t])[ \t]++)?(?<![\[［【])[\[［【]++({MARKER_LABEL})(?:†[^\[\]【】]{{0,40}})?[\]］】]++",
+    re.IGNORECASE,
 )
 _NUMBER_OR_RANGE = re.compile(rf"{MARKER_NUMBER}(?:\s*[–—-]\s*{MARKER_NUMBER})?", re.IGNORECASE)
 # More digits than any passage number has, and than int() should be asked to read.
@@ -101,7 +102,7 @@ def _checked(text: str, *, citable: frozenset[int], known: str) -> str:
         space, label = match.groups()
         indexes = [i for i in _indexes(label, n_passages=n_passages) if i in citable]
         markers = "".join(f"[{index + 1}]" for index in dict.fromkeys(indexes))
-        return space + markers if markers else ""
+        return (space or "") + markers if markers else ""
 
     # A marker taken out may bring together what it kept apart, such as < and b>: hence again.
     for _ in range(_MAX_PASSES):

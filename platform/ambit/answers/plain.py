@@ -37,16 +37,16 @@ _TAG = re.compile(r"<[/!?]?[a-z][^<>]*>", re.IGNORECASE)
 _TAG_OPENING = re.compile(r"<(?=[/!?a-z])", re.IGNORECASE)
 # [label]: destination, on one line or two, perhaps in a quotation or a list.
 _DEFINITION = re.compile(
-    r"^[ \t>*+-]*\[([^\[\]\n]+)\]:[ \t]*\n?[ \t]*(<[^<>\n]*>|\S*[/.:]\S*)[ \t]*"
-    r"(?:\n?[ \t]*(?:\"[^\"\n]*\"|'[^'\n]*'|\([^()\n]*\)))?[ \t]*$",
+    r"^[ \t>*+-]*+\[[^\[\]\n]++\]:[ \t]*+\n?[ \t]*+(?:<[^<>\n]*+>|(?=\S*[/.:])\S++)[ \t]*+"
+    r"(?:\n?[ \t]*+(?:\"[^\"\n]*+\"|'[^'\n]*+'|\([^()\n]*+\)))?[ \t]*+$",
     re.MULTILINE,
 )
-_LABEL = r"((?:[^\[\]]|\[[^\[\]]*\])*)"
+_LABEL = r"((?:[^\[\]]++|\[[^\[\]]*+\])*+)"
 _INLINE_LINK = re.compile(
-    rf"(!?)\[{_LABEL}\]\(\s*(?:<[^<>\n]*>|[^()\s]*(?:\([^()\s]*\)[^()\s]*)*)"
-    r"(?:\s+(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?\s*\)"
+    rf"(!?)\[{_LABEL}\]\(\s*+(?:<[^<>\n]*+>|[^()\s]*+(?:\([^()\s]*+\)[^()\s]*+)*+)"
+    r"(?:\s++(?:\"[^\"]*+\"|'[^']*+'|\([^()]*+\)))?\s*+\)"
 )
-_REFERENCE_LINK = re.compile(r"(!?)\[([^\[\]]+)\][ ]?\[([^\[\]]*)\]")
+_REFERENCE_LINK = re.compile(r"(!?)\[([^\[\]]++)\][ ]?\[([^\[\]]*+)\]")
 _URL = re.compile(
     r"(?:(?:[a-z][a-z0-9+.-]{0,30})?://|(?<![\w:/])//(?=[\w-]+\.)|\bwww\.|\bdata:(?=[\w.+-]*[/;,])"
     r"|\b(?:javascript|vbscript|mailto|file|blob):(?=\S))[^\s<>\"'`|\\^{}\[\]]*",
@@ -81,7 +81,8 @@ def inert(text: str, *, known: str = "") -> str:
     text = _TAG_OPENING.sub("< ", text)
     # Nothing that a renderer could still take for a link or a definition.
     text = re.sub(r"\](?=[(:])", "] ", text)
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ ]+(?=\n|\Z)", "", text)).strip()
+    lines = "\n".join(line.rstrip() for line in text.split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", lines).strip()
 
 
 def is_marker(label: str) -> bool:

@@ -16,6 +16,7 @@ _ABBREVIATION = re.compile(
     r"|dr|mr|mrs|ms|prof|st|inc|ltd|co)$",
     re.IGNORECASE,
 )
+_VISIBLE = re.compile(r"\S")
 _BLOCK_START = re.compile(r"\s*(?:[-*•|#>]|\d+[.)]\s)")
 # A shorter line, before one that does not go on in lower case, was ended by its writer, not its
 # page.
@@ -52,31 +53,26 @@ def _ends(text: str, *, wrapped: bool) -> Iterator[int]:
             if not wrapped or _ends_a_block(text, match.start()):
                 yield match.end()
             continue
-        following = text[match.end() :].lstrip()[:1]
-        if match.group() == "." and (
-            following.islower() or _ABBREVIATION.search(text[: match.start()][-12:])
-        ):
-            continue
-        yield match.end()
+        if match.group() != "." or not _goes_on(text, match.start()):
+            yield match.end()
+
+
+def _goes_on(text: str, full_stop: int) -> bool:
+    """Say whether the full stop belongs to an abbreviation or is followed by lower case."""
+    before = text[max(0, full_stop - 12) : full_stop]
+    return bool(_ABBREVIATION.search(before)) or _next_visible(text, full_stop + 1).islower()
 
 
 def _ends_a_block(text: str, newline: int) -> bool:
     line_start = text.rfind("\n", 0, newline) + 1
-    following = text[newline + 1 :]
-    if not text[line_start:newline].strip() or not following.strip() or following.startswith("\n"):
+    next_character = _next_visible(text, newline + 1)
+    if text[newline + 1 : newline + 2] == "\n" or not next_character:
         return True
-    if _BLOCK_START.match(following):
+    if _BLOCK_START.match(text, newline + 1):
         return True
-    return newline - line_start < _WRAPPED_LINE and not following.lstrip()[:1].islower()
+    return newline - line_start < _WRAPPED_LINE and not next_character.islower()
 
 
-def _append(spans: list[tuple[int, int]], text: str, start: int, end: int) -> None:
-    start, end = trimmed(text, start, end)
-    if start == end:
-        return
-    without_markers = re.sub(r"\[\d+\]", "", text[start:end])
-    if spans and not any(c.isalnum() for c in without_markers):
-        # Markers or dashes on a line of their own speak for what stands before them.
-        spans[-1] = (spans[-1][0], end)
-    else:
-        spans.append((start, end))
+def _next_visible(text: str, position: int) -> str:
+    match = _VISIBLE.search(text, position)
+    return match.group() if match else ""

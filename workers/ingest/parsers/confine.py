@@ -1,4 +1,4 @@
-"""Lock this process in before it opens a stranger's file: no network, no new processes, no other files, bounded cost."""
+"""Lock this process in before it opens a stranger's file: no network, no new process, no other file, bounded cost."""
 
 from __future__ import annotations
 

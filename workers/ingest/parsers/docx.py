@@ -18,12 +18,44 @@ _OFF = frozenset(("0", "false", "off", "none"))
 _NAMED_HEADING = re.compile(r"heading\s*([1-9])\Z", re.I)
 # Deleted and moved-away text, field codes, and what is not words.
 _UNSEEN = frozenset(
-    "del moveFrom instrText delText delInstrText rPr pPr tblPr trPr tcPr sectPr proofErr rt "
-    "footnoteReference endnoteReference commentReference annotationRef".split()
+    [
+        "del",
+        "moveFrom",
+        "instrText",
+        "delText",
+        "delInstrText",
+        "rPr",
+        "pPr",
+        "tblPr",
+        "trPr",
+        "tcPr",
+        "sectPr",
+        "proofErr",
+        "rt",
+        "footnoteReference",
+        "endnoteReference",
+        "commentReference",
+        "annotationRef",
+    ]
 )
 _TRANSPARENT = frozenset(
-    "hyperlink ins moveTo smartTag sdt sdtContent fldSimple customXml dir bdo ruby rubyBase "
-    "oMath oMathPara object".split()
+    [
+        "hyperlink",
+        "ins",
+        "moveTo",
+        "smartTag",
+        "sdt",
+        "sdtContent",
+        "fldSimple",
+        "customXml",
+        "dir",
+        "bdo",
+        "ruby",
+        "rubyBase",
+        "oMath",
+        "oMathPara",
+        "object",
+    ]
 )
 
 

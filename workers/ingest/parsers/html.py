@@ -12,16 +12,69 @@ from workers.ingest.parsers.decode import decode
 from workers.ingest.parsers.limits import Limits
 from workers.ingest.parsers.tables import table_lines
 
-_Skipped = Callable[[etree._Element, str], bool]
+_Skipped = Callable[["etree._Element", str], bool]
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})", re.I)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 _DROPPED = frozenset(
-    "script style template noscript head nav svg math object embed iframe applet canvas audio video "
-    "select datalist button input textarea dialog map".split()
+    [
+        "script",
+        "style",
+        "template",
+        "noscript",
+        "head",
+        "nav",
+        "svg",
+        "math",
+        "object",
+        "embed",
+        "iframe",
+        "applet",
+        "canvas",
+        "audio",
+        "video",
+        "select",
+        "datalist",
+        "button",
+        "input",
+        "textarea",
+        "dialog",
+        "map",
+    ]
 )
 _BLOCKS = frozenset(
-    "address article aside blockquote body center dd details div dl dt fieldset figcaption figure "
-    "footer form header hr html li main ol p section summary table ul tr td th caption".split()
+    [
+        "address",
+        "article",
+        "aside",
+        "blockquote",
+        "body",
+        "center",
+        "dd",
+        "details",
+        "div",
+        "dl",
+        "dt",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "footer",
+        "form",
+        "header",
+        "hr",
+        "html",
+        "li",
+        "main",
+        "ol",
+        "p",
+        "section",
+        "summary",
+        "table",
+        "ul",
+        "tr",
+        "td",
+        "th",
+        "caption",
+    ]
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 # Styles that hide; an author's own class names would need the cascade, which is not computed.

@@ -49,7 +49,8 @@ def read(data: bytes, *, builder: TextBuilder, kind: str, limits: Limits) -> Non
         result = kreuzberg.extract_bytes_sync(data, builder.mime, config)
     except kreuzberg.KreuzbergError as error:
         _refuse(error, kind, limits)
-    nodes: list[dict[str, Any]] = list((result.document or {}).get("nodes") or [])
+    document: Any = result.document
+    nodes: list[dict[str, Any]] = list(document["nodes"]) if document else []
     if kind == "msg":
         _envelope(result.metadata, builder)
     if kind in _SHEETS:

@@ -110,7 +110,7 @@ def _size(text_page: pypdfium2.PdfTextPage, text_index: int) -> float:
     box = pdfium.FS_RECTF()
     if not pdfium.FPDFText_GetLooseCharBox(text_page, index, box):
         return 0.0
-    return round(abs(box.top - box.bottom) * 2) / 2
+    return round(abs(float(box.top) - float(box.bottom)) * 2) / 2
 
 
 def _bold(text_page: pypdfium2.PdfTextPage, text_index: int) -> bool:
@@ -222,9 +222,7 @@ def _joined(lines: list[str]) -> Iterator[str]:
     for at, line in enumerate(lines):
         line = _CUT.sub(lambda cut: cut[1] if cut[1] or cut.end() == len(cut.string) else "-", line)
         last = at + 1 == len(lines)
-        if last:
-            yield line
-        elif _CUT.search(lines[at][-1:]):
+        if last or _CUT.search(lines[at][-1:]):
             yield line
         elif _HYPHENATED.search(line) and lines[at + 1][:1].islower():
             yield line[:-1]

@@ -58,10 +58,29 @@ _ENVELOPE = re.compile(r"From [^\s:]+ [^\n]*\d{4}\s*\n")
 _NEXT_ENVELOPE = re.compile(rb"\r?\n\r?\nFrom [^\s:]+ [^\n]*\d{4}\s*\n")
 _HEADER = re.compile(r"([A-Za-z][A-Za-z0-9-]{1,60})[ \t]*:")
 _MAIL_HEADERS = frozenset(
-    "from to cc bcc subject date received message-id mime-version return-path reply-to sender "
-    "delivered-to content-type content-transfer-encoding x-mailer dkim-signature".split()
+    [
+        "from",
+        "to",
+        "cc",
+        "bcc",
+        "subject",
+        "date",
+        "received",
+        "message-id",
+        "mime-version",
+        "return-path",
+        "reply-to",
+        "sender",
+        "delivered-to",
+        "content-type",
+        "content-transfer-encoding",
+        "x-mailer",
+        "dkim-signature",
+    ]
 )
-_STRONG_MAIL_HEADERS = frozenset("from subject date received message-id return-path to".split())
+_STRONG_MAIL_HEADERS = frozenset(
+    ["from", "subject", "date", "received", "message-id", "return-path", "to"]
+)
 _BY_SUFFIX = {
     "md": "markdown",
     "markdown": "markdown",
@@ -138,7 +157,7 @@ def _kind_of_text(data: bytes, *, suffix: str, declared_mime: str) -> str:
 
 def _looks_like_mail(text: str, *, strict: bool) -> bool:
     """Tell whether it opens with mail headers: two known ones, one of them unmistakable."""
-    names = []
+    names: list[str] = []
     for line in text.lstrip("\r\n").splitlines()[:200]:
         if not line.strip():
             break

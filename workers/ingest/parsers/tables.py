@@ -18,7 +18,7 @@ def table_lines(rows: Sequence[Sequence[str]], *, header: bool | None = None) ->
     """
     names: dict[int, str] = {}
     for columns, region in _regions([[one_line(cell) for cell in row] for row in rows]):
-        at = _header_row(region, header)
+        at = _header_row(region, header=header)
         if at is not None:
             names = {
                 column: name[:_MAX_HEADER] for column, name in zip(columns, region[at], strict=True)
@@ -64,7 +64,7 @@ def _regions(rows: list[list[str]]) -> Iterator[tuple[list[int], list[list[str]]
             region = []
 
 
-def _header_row(region: list[list[str]], header: bool | None) -> int | None:
+def _header_row(region: list[list[str]], *, header: bool | None) -> int | None:
     width = len(region[0])
     if header is False or width < 2 or len(region) < 2:
         return None

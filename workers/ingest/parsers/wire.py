@@ -111,7 +111,7 @@ def _parsed(meta: dict[str, Any], text: str, limits: Limits) -> ParsedText:
     for start, end, section, page, kind in raw:
         if not at <= _whole(start, len(text)) < _whole(end, len(text)):
             raise ValueError
-        if page is not None and not 1 <= _whole(page, limits.max_pages):
+        if page is not None and not _whole(page, limits.max_pages) >= 1:
             raise ValueError
         name = sections[_whole(section, len(sections) - 1)]
         blocks.append(
