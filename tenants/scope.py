@@ -85,6 +85,19 @@ def custody_scope() -> Iterator[None]:
 
 
 @contextmanager
+def member_scope(member_id: UUID) -> Iterator[None]:
+    """See and write what is one member's own, such as saved answers, until the block ends."""
+    current_tenant_id()
+    before = _read("member_id")
+    set_local("member_id", str(member_id))
+    try:
+        yield
+    finally:
+        if not _is_broken():
+            set_local("member_id", before)
+
+
+@contextmanager
 def audience_scope(audience_ids: Iterable[UUID]) -> Iterator[None]:
     """See what these audiences may read until the block ends; none given, nothing is seen."""
     current_tenant_id()

@@ -13,15 +13,19 @@ import psycopg
 
 from ambit.config.embedded import Embedded
 from ambit.config.runtime import postgres
+from ambit.config.runtime.account import Account, postgres_account
 from ambit.config.runtime.leftovers import stop_leftovers
 from ambit.config.runtime.processes import MARK, Process
+from ambit.config.runtime.redis import redis_part
 from ambit.config.runtime.supervisor import Stack
 from tests.runtime.serving import clean_env
 
 
 @contextmanager
-def sleeper(mark: str) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(["/bin/sleep", "60"], env={**clean_env(), MARK: mark}) as process:
+def sleeper(mark: str, account: Account | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    env = {**clean_env(), MARK: mark}
+    uid = account.uid if account else None
+    with subprocess.Popen(["/bin/sleep", "60"], env=env, cwd="/", user=uid) as process:
         try:
             yield process
         finally:
@@ -34,6 +38,15 @@ def test_only_processes_of_this_data_directory_are_stopped(embedded: Embedded) -
 
         assert stopped == [ours.pid]
         assert foreign.poll() is None
+
+
+def test_a_redis_that_was_left_running_is_stopped(embedded: Embedded) -> None:
+    left = Process(redis_part(embedded), mark="left")
+    while not left.is_ready():
+        assert left.exit_code is None
+
+    assert stop_leftovers(embedded) == [left.pid]
+    assert left.exit_code is not None
 
 
 def test_a_postgres_that_was_left_running_is_shut_down_cleanly(embedded: Embedded) -> None:
@@ -52,7 +65,8 @@ def test_a_postgres_that_was_left_running_is_shut_down_cleanly(embedded: Embedde
 def test_a_stale_postmaster_pid_that_names_an_unrelated_process_is_no_obstacle(
     embedded: Embedded,
 ) -> None:
-    with sleeper("/another/directory") as unrelated:
+    # Postgres takes only a process of its own account for a running postmaster.
+    with sleeper("/another/directory", postgres_account(embedded.postgres_dir)) as unrelated:
         stale = embedded.postgres_dir / "postmaster.pid"
         stale.write_text(f"{unrelated.pid}\n{embedded.postgres_dir}\n1\n5432\n\n\n\nready\n")
 

@@ -116,10 +116,9 @@ def _pieces(text: str, block: Block) -> Iterator[_Piece]:
     lines_matter = block.kind in ("table", "code")
     at = block.start
     for match in _END.finditer(text, block.start, block.end):
-        name = match.lastgroup or ""
-        if lines_matter and name == "sentence":
-            name = "clause"
-        strength = _SENTENCE if lines_matter and name == "line" else _STRENGTH[name]
+        strength = _STRENGTH[match.lastgroup or ""]
+        if lines_matter:
+            strength = _SENTENCE if "\n" in match[0] else _CLAUSE
         yield from _short(text, at, match.start(), strength, block.page)
         at = match.end()
     yield from _short(text, at, block.end, _BLOCK, block.page)

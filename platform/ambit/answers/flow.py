@@ -84,23 +84,26 @@ async def generate(prepared: Prepared) -> Answer:
     return cite(draft=draft, passages=supplied)
 
 
+def recheck(*, prepared: Prepared, answer: Answer) -> Answer:
+    """Return the answer, or an abstention where the asker's clearance no longer covers its passages."""
+    clearance = clearance_for(member_id=prepared.member_id)
+    if still_visible(clearance=clearance, passages=prepared.passages):
+        return answer
+    return services.withheld(answer)
+
+
 def save(*, prepared: Prepared, answer: Answer) -> SavedAnswer:
     """Ask for the clearance again and keep the answer, in the tenant's scope.
 
     Where a passage it was made from is out of reach by now, the answer is withheld: the asker gets
     an abstention, and that is what is kept.
     """
-    clearance = clearance_for(member_id=prepared.member_id)
-    if not still_visible(clearance=clearance, passages=prepared.passages):
-        answer = services.withheld(answer)
-        passages: tuple[Passage, ...] = ()
-    else:
-        passages = prepared.passages
+    answer = recheck(prepared=prepared, answer=answer)
     answer_id = services.save_exchange(
         member_id=prepared.member_id,
         question=prepared.question,
         answer=answer,
-        passages=passages,
+        passages=prepared.passages,
     )
     record(
         "answer.given",

@@ -14,7 +14,7 @@ from ambit.answers.types import Answer, Citation, Usage
 from ambit.corpus.queries import visible_documents
 from ambit.corpus.types import Clearance
 from ambit.keys.sealing import open_data_key, open_text
-from tenants.scope import current_tenant_id
+from tenants.scope import current_tenant_id, member_scope
 
 
 class AnswerNotFound(LookupError):
@@ -38,11 +38,12 @@ def get_answer(*, answer_id: UUID, clearance: Clearance) -> SavedExchange:
     """
     if clearance.member_id is None:
         raise AnswerNotFound(answer_id)
-    found = Exchange.objects.filter(pk=answer_id, member_id=clearance.member_id).first()
+    with member_scope(clearance.member_id):
+        found = Exchange.objects.filter(pk=answer_id, member_id=clearance.member_id).first()
+        passages = ExchangePassage.objects.filter(exchange_id=answer_id)
+        documents = set(passages.values_list("document_id", flat=True))
     if found is None:
         raise AnswerNotFound(answer_id)
-    passages = ExchangePassage.objects.filter(exchange_id=answer_id)
-    documents = set(passages.values_list("document_id", flat=True))
     if not documents <= visible_documents(document_ids=documents, clearance=clearance):
         raise AnswerNotFound(answer_id)
     return _open(found)

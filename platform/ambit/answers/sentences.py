@@ -12,10 +12,11 @@ _END = re.compile(
     r"|\n"
 )
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(])(?:[^\W\d_]|e\.g|i\.e|z\.\s?B|d\.\s?h|cf|vs|etc|approx|ca|no|nos|nr|art|sec|fig"
-    r"|dr|mr|mrs|ms|prof|st|inc|ltd|co)$",
+    r"(?:^|[\s(])(?:[^\W\d_]|e\.g|i\.e|z\.\s?B|d\.\s?h|cf|vs|approx|ca|dr|mr|mrs|ms|prof)$",
     re.IGNORECASE,
 )
+# These only before a number: "no" and "art" end sentences, too.
+_NUMBERED = re.compile(r"(?:^|[\s(])(?:no|nos|nr|art|sec|fig|p|pp)$", re.IGNORECASE)
 _VISIBLE = re.compile(r"\S")
 _BLOCK_START = re.compile(r"\s*(?:[-*•|#>]|\d+[.)]\s)")
 # A shorter line, before one that does not go on in lower case, was ended by its writer, not its
@@ -60,7 +61,10 @@ def _ends(text: str, *, wrapped: bool) -> Iterator[int]:
 def _goes_on(text: str, full_stop: int) -> bool:
     """Say whether the full stop belongs to an abbreviation or is followed by lower case."""
     before = text[max(0, full_stop - 12) : full_stop]
-    return bool(_ABBREVIATION.search(before)) or _next_visible(text, full_stop + 1).islower()
+    following = _next_visible(text, full_stop + 1)
+    if following.isdigit() and _NUMBERED.search(before):
+        return True
+    return following.islower() or _ABBREVIATION.search(before) is not None
 
 
 def _ends_a_block(text: str, newline: int) -> bool:
@@ -76,3 +80,15 @@ def _ends_a_block(text: str, newline: int) -> bool:
 def _next_visible(text: str, position: int) -> str:
     match = _VISIBLE.search(text, position)
     return match.group() if match else ""
+
+
+def _append(spans: list[tuple[int, int]], text: str, start: int, end: int) -> None:
+    start, end = trimmed(text, start, end)
+    if start == end:
+        return
+    without_markers = re.sub(r"\[\d+\]", "", text[start:end])
+    if spans and not any(c.isalnum() for c in without_markers):
+        # Markers or dashes on a line of their own speak for what stands before them.
+        spans[-1] = (spans[-1][0], end)
+    else:
+        spans.append((start, end))

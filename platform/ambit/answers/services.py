@@ -12,7 +12,7 @@ from ambit.answers.types import Answer
 from ambit.corpus.types import Passage
 from ambit.keys.sealing import new_data_key, seal_text
 from tenants.ids import uuid7
-from tenants.scope import current_tenant_id
+from tenants.scope import current_tenant_id, member_scope
 
 WITHHELD = "What you may see changed while this answer was being written. Please ask again."
 FIELD = "exchange"
@@ -31,11 +31,25 @@ def save_exchange(
     exchange_id = uuid7()
     key, wrapped = new_data_key(tenant_id=tenant_id, object_id=exchange_id)
     body = json.dumps({"question": question, "answer": asdict(answer)}, default=str)
+    sealed = seal_text(key, body, tenant_id=tenant_id, object_id=exchange_id, field=FIELD)
+    with member_scope(member_id):
+        _write(exchange_id, member_id, wrapped, sealed, answer, passages)
+    return exchange_id
+
+
+def _write(
+    exchange_id: UUID,
+    member_id: UUID,
+    wrapped: bytes,
+    sealed: bytes,
+    answer: Answer,
+    passages: Sequence[Passage],
+) -> None:
     Exchange.objects.create(
         id=exchange_id,
         member_id=member_id,
         wrapped_key=wrapped,
-        body_sealed=seal_text(key, body, tenant_id=tenant_id, object_id=exchange_id, field=FIELD),
+        body_sealed=sealed,
         generator=answer.generator,
         abstained=answer.abstained,
         prompt_tokens=answer.usage.prompt_tokens,
@@ -54,4 +68,3 @@ def save_exchange(
             for p in passages
         ]
     )
-    return exchange_id

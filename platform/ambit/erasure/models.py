@@ -36,6 +36,12 @@ class Erasure(TenantModel):
     destroyed_at = models.DateTimeField(null=True)
     verified_at = models.DateTimeField(null=True)
     closed_at = models.DateTimeField(null=True)
+    # The last time something was found to be left.
+    incomplete_at = models.DateTimeField(null=True)
+    # The tenant's cache generation when the case was received.
+    salt_epoch = models.PositiveIntegerField(default=0)
+    # Of the documents, those that declare other identifiers too, of this or of other people.
+    n_shared_documents = models.PositiveIntegerField(default=0)
     attempts = models.PositiveIntegerField(default=0)
     receipt = models.JSONField(null=True)
 
@@ -47,7 +53,7 @@ class ErasureItem(TenantModel):
     """One thing a case covers, found when it was received."""
 
     erasure_id = models.UUIDField()
-    kind = models.CharField(max_length=16)  # document, member, answer
+    kind = models.CharField(max_length=16)  # document, member, key, account, answer
     object_id = models.UUIDField()
 
     class Meta:
@@ -57,3 +63,21 @@ class ErasureItem(TenantModel):
             )
         ]
         indexes = [models.Index(fields=["tenant_id", "object_id"], name="erasure_item_object")]
+
+
+class ErasureHolding(TenantModel):
+    """What one holding held of a case and what became of it; counts outlive a killed worker."""
+
+    erasure_id = models.UUIDField()
+    name = models.CharField(max_length=40)
+    found = models.PositiveIntegerField(default=0)
+    destroyed = models.PositiveIntegerField(default=0)
+    # None: not looked at yet, or it could not be reached.
+    remaining = models.PositiveIntegerField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id", "erasure_id", "name"], name="erasure_holding_once"
+            )
+        ]

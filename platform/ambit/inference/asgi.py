@@ -171,8 +171,9 @@ class App:
             raise _Refused(status=503, code="busy", sentence="Too much work waits.") from None
         made = asyncio.gather(*map(asyncio.wrap_future, futures))
         gone = asyncio.ensure_future(_hung_up(receive))
+        either: set[asyncio.Future[Any]] = {made, gone}
         try:
-            await asyncio.wait({made, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not made.done():
                 raise ConnectionResetError
             results = made.result()

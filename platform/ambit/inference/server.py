@@ -10,6 +10,7 @@ import ctypes
 import gc
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -43,7 +44,7 @@ class TorchEncoder:
         import transformers
         from sentence_transformers import SentenceTransformer
 
-        transformers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         torch.set_num_threads(1)
         self._torch = torch
         self.dtype = "bfloat16" if _cpu_multiplies_bfloat16() else "float32"
@@ -196,6 +197,9 @@ def serve(*, path: Path | None, host: str, port: int, n_lanes: int) -> None:
         )
     )
     logger.info("embed.ready", extra={"dtype": encoder.dtype, "lanes": n_lanes})
+    # uvicorn ends on these by itself, then raises them again for handlers such as these.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     try:
         server.run(sockets=[bound])
     finally:

@@ -30,8 +30,7 @@ def main() -> None:
     job = json.load(sys.stdin)
     limits = Limits(**job["limits"])
     replies = os.fdopen(os.dup(1), "wb")
-    confine.bound_cost(limits)
-    held = confine.confine(readable=confine.interpreter_paths(SOURCE_ROOT))
+    held = lock_in(limits)
     if not held & {"network-namespace", "system-calls"} and not limits.allow_unconfined:
         _reply(replies, ParserUnconfined())
     # Whatever a library prints goes nowhere: it may be content.
@@ -48,6 +47,12 @@ def main() -> None:
         _reply(replies, ParserCrashed(_place(error)))
     else:
         _reply(replies, result)
+
+
+def lock_in(limits: Limits) -> frozenset[str]:
+    """Give up everything a parser does not need; say which walls hold."""
+    confine.bound_cost(limits)
+    return confine.confine(readable=confine.interpreter_paths(SOURCE_ROOT))
 
 
 def _read(fd: int, suffix: str, declared_mime: str, limits: Limits) -> ParsedText:

@@ -87,17 +87,19 @@ def die_with_parent(parent_pid: int) -> None:
 def bound_cost(limits: Limits) -> None:
     """Bound memory, processor time and open files; forbid writing files and core dumps."""
     pairs = [
-        (resource.RLIMIT_AS, limits.memory_bytes),
-        (resource.RLIMIT_CPU, limits.cpu_seconds),
-        (resource.RLIMIT_NOFILE, 128),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_AS, limits.memory_bytes, 0),
+        # The signal at the soft limit has a name of its own; the hard one is a plain kill.
+        (resource.RLIMIT_CPU, limits.cpu_seconds, 2),
+        (resource.RLIMIT_NOFILE, 128, 0),
+        (resource.RLIMIT_FSIZE, 0, 0),
+        (resource.RLIMIT_CORE, 0, 0),
     ]
-    for which, value in pairs:
-        _, hard = resource.getrlimit(which)
-        if hard != resource.RLIM_INFINITY:
-            value = min(value, hard)
-        resource.setrlimit(which, (value, value))
+    for which, soft, more in pairs:
+        _, ceiling = resource.getrlimit(which)
+        hard = soft + more
+        if ceiling != resource.RLIM_INFINITY:
+            hard = min(hard, ceiling)
+        resource.setrlimit(which, (min(soft, hard), hard))
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
 

@@ -57,7 +57,7 @@ def looks_like_text(data: bytes) -> bool:
 
 def _binary(text: str) -> bool:
     sample = text[:_SAMPLE]
-    return len(_NOT_TEXT.findall(sample)) > len(sample) * _MAX_BAD_SHARE
+    return len(_NOT_TEXT.findall(sample)) > max(1, len(sample) * _MAX_BAD_SHARE)
 
 
 def _wide(data: bytes) -> str | None:

@@ -65,6 +65,7 @@ _TOO_LARGE = {
     "parts": "It contains more than {limit:,} parts.",
     "pages": "It has more than {limit:,} pages.",
     "characters": "It has more than {limit:,} characters of text.",
+    "depth": "Its parts are nested more than {limit:,} levels deep.",
     "blocks": "It has more than {limit:,} separate pieces of text.",
     "memory": "Reading it needs more memory than the {limit:,} bytes allowed.",
 }

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from lxml import etree
 
 from workers.ingest.parsers.build import TextBuilder, one_line
 from workers.ingest.parsers.decode import decode
+from workers.ingest.parsers.failures import TooLarge
 from workers.ingest.parsers.limits import Limits
 from workers.ingest.parsers.tables import table_lines
 
-_Skipped = Callable[["etree._Element", str], bool]
+_Skipped = Callable[[Any, str], bool]
+# Set by libxml2.
+_MAX_DEPTH = 2048
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})", re.I)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 _DROPPED = frozenset(
@@ -107,6 +111,9 @@ def read_text(text: str, *, builder: TextBuilder, page: int | None = None) -> No
         root = etree.fromstring(text.encode("utf-8", errors="replace"), parser)
     except etree.XMLSyntaxError:
         root = None
+    if any(entry.type == etree.ErrorTypes.ERR_RESOURCE_LIMIT for entry in parser.error_log):
+        # The parser stops there; text after it would be lost without a word.
+        raise TooLarge("depth", _MAX_DEPTH)
     if root is not None:
         _Walker(builder, page).walk(root)
 

@@ -20,6 +20,9 @@ _HEADING_RATIO = 1.15
 _MAX_HEADING = 150
 _MIN_PAGES_TO_COMPARE = 4
 _EDGE_LINES = 3
+_NO_PAGES = re.compile(
+    rb"/Type\s*/Pages\b[^>]{0,500}/Count\s+0\b|/Count\s+0\b[^>]{0,500}/Type\s*/Pages\b"
+)
 _DIGITS = re.compile(r"\d+")
 # How pdfium marks a hyphen at the end of a line, and what follows it.
 _CUT = re.compile("[\ufffe\x02\u00ad]([a-zß-ÿ]?)")
@@ -42,7 +45,8 @@ def read(data: bytes, *, builder: TextBuilder, kind: str, limits: Limits) -> Non
     except pypdfium2.PdfiumError as error:
         if getattr(error, "err_code", None) == _PASSWORD_NEEDED or "password" in str(error).lower():
             raise EncryptedFile(kind) from None
-        raise CorruptFile(kind) from None
+        # pdfium opens no document without pages, and gives no reason.
+        raise (EmptyFile if _NO_PAGES.search(data) else CorruptFile)(kind) from None
     n_pages = len(document)
     if n_pages == 0:
         raise EmptyFile(kind)

@@ -44,8 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except (StackFailed, PostgresUnusable) as error:
         _complain(str(error))
+        _show_first_password(stack)
         return 1
     except StartInterrupted:
+        _show_first_password(stack)
         return 0
     _welcome(stack)
     try:
@@ -103,10 +105,14 @@ def _welcome(stack: Stack) -> None:
     _say(f"  admin UI  {stack.url}/admin/")
     _say(f"  API docs  {stack.url}/v1/docs")
     _say(f"  data      {stack.embedded.data_dir}")
-    if stack.first_password:
-        _say("First administrator, shown once:")
-        _say(stack.first_password)
+    _show_first_password(stack)
     _say("Ctrl-C stops everything.")
+
+
+def _show_first_password(stack: Stack) -> None:
+    # Also when the start failed after making the account: it is never shown again.
+    if stack.first_password:
+        _say(f"First administrator, shown once: {stack.first_password}")
 
 
 def _say(line: str) -> None:

@@ -15,8 +15,14 @@ from ambit.config.runtime.processes import MARK
 
 def stop_leftovers(embedded: Embedded) -> list[int]:
     """Stop every process that still serves the data directory, Postgres last; return their ids."""
-    mark = str(embedded.data_dir)
-    parts = _find(lambda process: process.environ().get(MARK) == mark)
+    mark, redis_dir = str(embedded.data_dir), str(embedded.redis_dir)
+    # Redis and Postgres overwrite their environment with a title; each works in its own directory.
+    parts = _find(
+        lambda process: (
+            process.environ().get(MARK) == mark
+            or (process.name() == "redis-server" and process.cwd() == redis_dir)
+        )
+    )
     _end(parts, signal.SIGTERM, within_s=3)
     return sorted({process.pid for process in parts} | set(stop_database(embedded)))
 
@@ -36,7 +42,6 @@ def stop_database(embedded: Embedded) -> list[int]:
 
 
 def _database_processes(embedded: Embedded) -> list[psutil.Process]:
-    # Postgres overwrites its environment with its title; its processes work in its directory.
     directory = str(embedded.postgres_dir)
     return _find(lambda process: process.name() == "postgres" and process.cwd() == directory)
 

@@ -52,6 +52,8 @@ class Process:
 
         capture keeps its standard output out of the log, for output().
         """
+        self.part = part
+        self.started_at = time.monotonic()
         if part.before is not None:
             part.before()
         uid, gid = (part.account.uid, part.account.gid) if part.account else (-1, -1)
@@ -68,8 +70,6 @@ class Process:
                 stderr=log,
                 start_new_session=True,
             )
-        self.part = part
-        self.started_at = time.monotonic()
 
     @property
     def pid(self) -> int:

@@ -111,13 +111,9 @@ class Stack:
         if "postgres" in self._parts:
             postgres.ensure_roles(self.embedded)
         if self._parts & {"web", "worker", "beat"}:
-            self._step("migrate", "migrate", "--database", "owner", "--no-input")
+            self.first_password = self._step("prepare").strip() or None
         self._launch("worker", "beat", "web")
         self._await(*self._slots)
-        if "web" in self._parts:
-            self.first_password = (
-                self._step("first_operator", "first_operator", capture=True).strip() or None
-            )
 
     def _makers(self, account: Account | None) -> dict[str, Callable[[], Part]]:
         embedded, env = self.embedded, self._env
@@ -205,8 +201,9 @@ class Stack:
             time.sleep(TICK_S)
         raise TimeoutError(f"{name} was not ready within {within_s:.0f} s")
 
-    def _spawn(self, part: Part) -> Process:
-        return self._spawner.submit(Process, part, mark=str(self.embedded.data_dir)).result()
+    def _spawn(self, part: Part, *, capture: bool = False) -> Process:
+        mark = str(self.embedded.data_dir)
+        return self._spawner.submit(Process, part, mark=mark, capture=capture).result()
 
     def _launch(self, *names: str) -> None:
         for name in names:
@@ -222,21 +219,19 @@ class Stack:
             waiting = {name for name in waiting if not self._slots[name].ready}
             time.sleep(TICK_S / 2)
 
-    def _step(self, name: str, *arguments: str, capture: bool = False) -> str:
-        """Run one of Django's commands to its end and return what it printed, if captured."""
+    def _step(self, name: str) -> str:
+        """Run one of Django's commands to its end and return what it printed."""
         log = self.embedded.log_dir / f"{name}.log"
         step = Part(
             name=name,
-            command=(sys.executable, str(ROOT / "manage.py"), *arguments),
+            command=(sys.executable, str(ROOT / "manage.py"), name),
             log=log,
             ready=lambda _pid: True,
             ready_within_s=0,
             stop_within_s=10,
             env=self._env,
         )
-        process = self._spawner.submit(
-            Process, step, mark=str(self.embedded.data_dir), capture=capture
-        ).result()
+        process = self._spawn(step, capture=True)
         try:
             while process.exit_code is None:
                 self._heed_interrupt()

@@ -1,0 +1,51 @@
+"""What access holds: grants on a document, and places in grants and audiences that name a member."""
+
+from __future__ import annotations
+
+from django.db import connection
+from django.db.models import Q, QuerySet
+
+from ambit.access.models import AudiencePrincipal, Grant
+from tenants.holding import Holding, Scope
+from tenants.scope import current_tenant_id
+
+
+def _grants(scope: Scope) -> QuerySet[Grant]:
+    return Grant.objects.filter(
+        Q(document_id__in=scope.document_ids) | Q(member_id__in=scope.member_ids)
+    )
+
+
+def _places(scope: Scope) -> QuerySet[AudiencePrincipal]:
+    return AudiencePrincipal.objects.filter(member_id__in=scope.member_ids)
+
+
+def _left(statement: str, scope: Scope) -> int:
+    wanted = {*scope.document_ids, *scope.member_ids}
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [current_tenant_id()])
+        return sum(not wanted.isdisjoint(row) for row in cursor.fetchall())
+
+
+GRANTS = Holding(
+    name="grants",
+    title="Grants on the documents, and grants to the member",
+    found_by="the ids of documents and member",
+    verified_by="a reading of every grant of the tenant",
+    find=lambda scope: _grants(scope).count(),
+    destroy=lambda scope: _grants(scope).delete(),
+    remains=lambda scope: _left(
+        "SELECT document_id, member_id FROM access_grant WHERE tenant_id = %s", scope
+    ),
+)
+AUDIENCE_PLACES = Holding(
+    name="audience_places",
+    title="The member's places in the lists of readers",
+    found_by="the member's id",
+    verified_by="a reading of every list of readers of the tenant",
+    find=lambda scope: _places(scope).count(),
+    destroy=lambda scope: _places(scope).delete(),
+    remains=lambda scope: _left(
+        "SELECT member_id FROM access_audienceprincipal WHERE tenant_id = %s", scope
+    ),
+)

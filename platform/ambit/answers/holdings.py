@@ -1,0 +1,65 @@
+"""What saved answers hold: those made from covered documents, and those the member asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Q, QuerySet
+
+from ambit.answers.models import Exchange, ExchangePassage
+from tenants.holding import Holding, Scope
+from tenants.scope import current_tenant_id
+
+# Compared as text, so that every row is read and no index that found them is trusted.
+_LEFT = """
+SELECT count(*) FROM (
+    SELECT id FROM answers_exchange
+    WHERE tenant_id = %(tenant)s AND id::text = ANY (%(answers)s)
+  UNION
+    SELECT exchange_id FROM answers_exchangepassage
+    WHERE tenant_id = %(tenant)s
+      AND (exchange_id::text = ANY (%(answers)s) OR document_id::text = ANY (%(documents)s))
+) AS left_over
+"""
+
+
+def answers_about(*, document_ids: Iterable[UUID], member_ids: Iterable[UUID]) -> set[UUID]:
+    """Return the saved answers made from these documents or asked for by these members, in custody."""
+    made = ExchangePassage.objects.filter(document_id__in=list(document_ids))
+    asked = Exchange.objects.filter(member_id__in=list(member_ids))
+    return set(made.values_list("exchange_id", flat=True)) | set(asked.values_list("pk", flat=True))
+
+
+def _answers(scope: Scope) -> QuerySet[Exchange]:
+    made = ExchangePassage.objects.filter(document_id__in=scope.document_ids)
+    return Exchange.objects.filter(
+        Q(pk__in=scope.answer_ids)
+        | Q(pk__in=made.values("exchange_id"))
+        | Q(member_id__in=scope.member_ids)
+    )
+
+
+def _left(scope: Scope) -> int:
+    """Count answers by the ids noted before, and by the passages of every answer of the tenant."""
+    values = {
+        "tenant": current_tenant_id(),
+        "answers": [str(a) for a in scope.answer_ids],
+        "documents": [str(d) for d in scope.document_ids],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_LEFT, values)
+        (n,) = cursor.fetchone()
+    return int(n)
+
+
+ANSWERS = Holding(
+    name="answers",
+    title="Saved answers made from the documents or asked for by the member, with their questions",
+    found_by="the passages each answer was made from, and its asker",
+    verified_by="the answers' own ids, noted before, and the passages of every answer of the tenant",
+    find=lambda scope: _answers(scope).count(),
+    destroy=lambda scope: _answers(scope).delete(),
+    remains=_left,
+)

@@ -1,0 +1,152 @@
+"""What the job table and the queue hold about covered documents: ids, in work still to be done."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import QuerySet
+from redis import Redis
+from redis.exceptions import RedisError
+
+from ambit.jobs.kinds import ERASE, INGEST_VERSION, QUEUES, REMOVE_DOCUMENT
+from ambit.jobs.models import Job
+from tenants.holding import Holding, HoldingFailed, Scope
+from tenants.scope import current_tenant_id
+
+QUEUE = "queue"
+# What a message may say: which job of which tenant.
+MESSAGE_KEYS = {"tenant_id", "job_id"}
+_BATCH = 1000
+
+
+def _jobs(scope: Scope) -> QuerySet[Job]:
+    return Job.objects.filter(name=INGEST_VERSION.name, object_id__in=scope.version_ids)
+
+
+def _jobs_left(scope: Scope) -> int:
+    values = {
+        "tenant": current_tenant_id(),
+        "objects": [str(one) for one in (*scope.version_ids, *scope.document_ids)],
+        "destroying": [ERASE.name, REMOVE_DOCUMENT.name],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM jobs_job WHERE tenant_id = %(tenant)s"
+            " AND object_id::text = ANY (%(objects)s) AND NOT name = ANY (%(destroying)s)",
+            values,
+        )
+        (n,) = cursor.fetchone()
+    return int(n)
+
+
+def _find(scope: Scope) -> int:
+    names = _names(scope)
+    return _reach(lambda redis: sum(1 for _ in _entries_with(redis, names))) if names else 0
+
+
+def _destroy(scope: Scope) -> None:
+    names = _names(scope)
+    if names:
+        _reach(lambda redis: [remove() for remove in list(_entries_with(redis, names))])
+
+
+def _names(scope: Scope) -> re.Pattern[bytes] | None:
+    ids = {text for one in scope.object_ids for text in (str(one), one.hex)}
+    return re.compile("|".join(sorted(ids)).encode()) if ids else None
+
+
+def _entries_with(redis: Redis, names: re.Pattern[bytes]) -> Iterator[Callable[[], object]]:
+    """Yield, for each entry of Redis that spells a covered id, what removes that entry."""
+    for key in redis.scan_iter(count=_BATCH):
+        if names.search(key):
+            yield partial(redis.delete, key)
+            continue
+        for value, remove in _values(redis, key):
+            if names.search(value):
+                yield remove
+
+
+def _values(redis: Redis, key: bytes) -> Iterator[tuple[bytes, Callable[[], object]]]:
+    kind = redis.type(key)
+    if kind == b"string":
+        yield redis.get(key) or b"", partial(redis.delete, key)
+    elif kind == b"list":
+        for item in _items(redis, key):
+            yield item, partial(redis.lrem, key, 0, item)
+    elif kind == b"hash":
+        for name, value in redis.hscan_iter(key, count=_BATCH):
+            yield name + b" " + value, partial(redis.hdel, key, name)
+    elif kind == b"set":
+        for item in redis.sscan_iter(key, count=_BATCH):
+            yield item, partial(redis.srem, key, item)
+    elif kind == b"zset":
+        for item, _ in redis.zscan_iter(key, count=_BATCH):
+            yield item, partial(redis.zrem, key, item)
+
+
+def _items(redis: Redis, key: bytes) -> Iterator[bytes]:
+    for start in range(0, redis.llen(key), _BATCH):
+        yield from redis.lrange(key, start, start + _BATCH - 1)
+
+
+def _remains(scope: Scope) -> int:
+    """Count waiting messages that name what is covered, or of this tenant say more than which job."""
+    if not scope:
+        return 0
+    return _reach(lambda redis: sum(_says_too_much(m, scope) for m in _messages(redis)))
+
+
+def _messages(redis: Redis) -> Iterator[bytes]:
+    for queue in QUEUES:
+        yield from _items(redis, queue.encode())
+    for held in redis.hvals("unacked"):
+        yield json.dumps(json.loads(held)[0]).encode()
+
+
+def _says_too_much(message: bytes, scope: Scope) -> bool:
+    try:
+        body = json.loads(base64.b64decode(json.loads(message)["body"]))
+        arguments, named, _ = body
+        extra = bool(arguments) or not set(named) <= MESSAGE_KEYS
+        text = json.dumps(body)
+    except (KeyError, TypeError, ValueError):
+        # Not a message of ours: what it says is taken as it stands.
+        extra, text = True, message.decode(errors="replace")
+    if any(str(one) in text or one.hex in text for one in scope.object_ids):
+        return True
+    return extra and str(scope.tenant_id) in text
+
+
+def _reach(work: Callable[[Redis], Any]) -> Any:
+    try:
+        with Redis.from_url(settings.REDIS_URL, socket_timeout=10) as redis:
+            return work(redis)
+    except RedisError as error:
+        raise HoldingFailed(QUEUE) from error
+
+
+JOBS = Holding(
+    name="jobs",
+    title="Work waiting to be done on the documents",
+    found_by="the ids of the documents' versions, among jobs of ingest",
+    verified_by="every job of the tenant of whatever kind, by the object it names",
+    find=lambda scope: _jobs(scope).count(),
+    destroy=lambda scope: _jobs(scope).delete(),
+    remains=_jobs_left,
+)
+REDIS = Holding(
+    name=QUEUE,
+    title="Messages and other entries in Redis",
+    found_by="a search of every key and value for the covered ids",
+    verified_by="each waiting message taken apart: it may say which job of which tenant, no more",
+    find=_find,
+    destroy=_destroy,
+    remains=_remains,
+)

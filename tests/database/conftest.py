@@ -1,0 +1,31 @@
+"""Real Postgres with committed rows; every test makes tenants of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from pytest_django import DjangoDbBlocker
+
+from ambit.config.settings import EMBEDDED
+from tests.database.private import PrivateDatabase, private_database, superuser_url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _database(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    with django_db_blocker.unblock():
+        yield
+
+
+@pytest.fixture(scope="session")
+def private(request: pytest.FixtureRequest, _database: None) -> PrivateDatabase:
+    """Return a database that may be broken."""
+    return private_database(request.config)
+
+
+@pytest.fixture
+def superuser(_database: None) -> Iterator[psycopg.Connection]:
+    """Connect to the session's database as its superuser, to look and never to change."""
+    with psycopg.connect(superuser_url(EMBEDDED), autocommit=True) as connection:
+        yield connection

@@ -1,0 +1,448 @@
+"""What Postgres itself enforces, read from its catalogue: keys, references, policies, privileges."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from django.db import DatabaseError, ProgrammingError, connection, connections, transaction
+from django.db.utils import IntegrityError
+from psycopg import sql
+
+from ambit.corpus.types import SubjectRef
+from tenants import rls
+from tenants.audit import Actor, acting_as
+from tenants.models import AuditEvent
+from tenants.scope import audience_scope, current_tenant_id, tenant_scope
+from tests.database.worlds import (
+    Passage,
+    grant,
+    make_collection,
+    make_member,
+    make_tenant,
+    publish,
+    unit,
+    working,
+)
+
+TENANT_TABLES = """
+SELECT c.oid::regclass::text FROM pg_class c
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
+WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace ORDER BY 1
+"""
+# An operator's account has no tenant, so its key and its sign-in name stand alone.
+KEYED_WITHOUT_TENANT = {"tenants_account_pkey", "tenants_account_sign_in_key"}
+TENANT_MAY_BE_NULL = {"tenants_account"}
+# Tables that belong to nobody, and what the application may do with them.
+SHARED_TABLES = {
+    "django_session": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "django_content_type": {"SELECT"},
+    "django_migrations": {"SELECT"},
+}
+PREDICATES = {
+    "corpus_document": rls.DOCUMENT,
+    "corpus_documentkey": rls.DOCUMENT_KEY,
+    "corpus_version": rls.DOCUMENT_PART,
+    "corpus_subject": rls.DOCUMENT_PART,
+    "corpus_chunk": rls.PASSAGE,
+    "corpus_chunkvector": rls.PASSAGE,
+    "corpus_chunklexemes": rls.PASSAGE,
+    "answers_exchange": rls.OWN,
+    "answers_exchangepassage": rls.OWN,
+    "tenants_tenant": rls.TENANT_ITSELF,
+}
+INSERT_ONLY = {"tenants_auditevent", "erasure_erasureitem"}
+NEVER_DELETED = {"erasure_erasure", "erasure_erasureholding"}
+# Columns that name a row without a foreign key to it, each with its reason.
+UNBOUND = {
+    "corpus_document.current_version_id": "a version points at its document: a circle",
+    "corpus_document.latest_version_id": "a version points at its document: a circle",
+    "corpus_document.created_by_id": "outlives the member; nothing is read by it",
+    "corpus_document.external_id": "the application's own identifier",
+    "tenants_member.external_id": "the application's own identifier",
+    "tenants_group.external_id": "the application's own identifier",
+    "tenants_auditevent.actor_id": "evidence outlives what it names",
+    "tenants_auditevent.member_id": "evidence outlives what it names",
+    "tenants_auditevent.object_id": "evidence outlives what it names",
+    "tenants_auditevent.request_id": "names a request, not a row",
+    "tenants_idempotencykey.actor_id": "a key or an account",
+    "jobs_job.object_id": "of the kind that the job's name says",
+    "erasure_erasure.requested_by_id": "evidence outlives what it names",
+    "erasure_erasureitem.object_id": "of the kind that the item says; outlives it",
+    "answers_exchangepassage.member_id": "repeats its exchange's",
+    "answers_exchangepassage.version_id": "outlives the version",
+    "answers_exchangepassage.chunk_id": "outlives the chunk",
+}
+
+
+def _rows(query: str, values: list[Any] | None = None) -> list[tuple[Any, ...]]:
+    with connections["owner"].cursor() as cursor:
+        cursor.execute(query, values or [])
+        return list(cursor.fetchall())
+
+
+def _tenant_tables() -> set[str]:
+    return {table for (table,) in _rows(TENANT_TABLES)}
+
+
+def test_there_are_tenant_tables() -> None:
+    assert {"corpus_chunk", "tenants_member", "answers_exchange", "jobs_job"} <= _tenant_tables()
+
+
+def test_every_table_belongs_to_a_tenant_or_is_known_to_belong_to_nobody() -> None:
+    everything = {
+        table
+        for (table,) in _rows(
+            "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            " AND relkind IN ('r', 'p') AND relname NOT LIKE 'auth_%%'"
+        )
+    }
+
+    assert everything - _tenant_tables() - set(SHARED_TABLES) == {
+        "tenants_tenant",
+        "tenants_operatorkey",
+    }
+
+
+def test_the_tenant_leads_every_primary_key_and_unique_constraint() -> None:
+    leading = _rows(
+        "SELECT i.indexrelid::regclass::text, a.attname FROM pg_index i"
+        " JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]"
+        " WHERE i.indisunique AND i.indrelid::regclass::text = ANY (%s)",
+        [list(_tenant_tables())],
+    )
+
+    assert {index for index, column in leading if column != "tenant_id"} == KEYED_WITHOUT_TENANT
+
+
+def test_every_tenant_table_has_a_primary_key_of_tenant_and_id() -> None:
+    keys = _rows(
+        "SELECT i.indrelid::regclass::text, array(SELECT a.attname::text FROM pg_attribute a"
+        " WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) ORDER BY a.attname DESC)"
+        " FROM pg_index i WHERE i.indisprimary AND i.indrelid::regclass::text = ANY (%s)",
+        [list(_tenant_tables())],
+    )
+
+    expected = dict.fromkeys(_tenant_tables(), ["tenant_id", "id"])
+    assert dict(keys) == expected | {"tenants_account": ["id"]}
+
+
+def test_a_row_without_a_tenant_cannot_exist() -> None:
+    nullable = _rows(
+        "SELECT attrelid::regclass::text FROM pg_attribute WHERE attname = 'tenant_id'"
+        " AND NOT attnotnull AND attrelid::regclass::text = ANY (%s)",
+        [list(_tenant_tables())],
+    )
+
+    assert {table for (table,) in nullable} == TENANT_MAY_BE_NULL
+
+
+def test_every_tenant_is_one_that_exists() -> None:
+    referencing = _rows(
+        "SELECT conrelid::regclass::text FROM pg_constraint"
+        " WHERE contype = 'f' AND confrelid = 'tenants_tenant'::regclass"
+    )
+
+    # An account reaches its tenant through its member.
+    assert {table for (table,) in referencing} == _tenant_tables() - {"tenants_account"}
+
+
+def test_every_reference_between_tenant_tables_carries_the_tenant() -> None:
+    references = _rows(
+        "SELECT conrelid::regclass::text || '.' || conname, EXISTS ("
+        "   SELECT 1 FROM generate_subscripts(conkey, 1) n"
+        "   JOIN pg_attribute a ON a.attrelid = conrelid AND a.attnum = conkey[n]"
+        "   JOIN pg_attribute f ON f.attrelid = confrelid AND f.attnum = confkey[n]"
+        "   WHERE a.attname = 'tenant_id' AND f.attname = 'tenant_id')"
+        " FROM pg_constraint WHERE contype = 'f' AND confrelid::regclass::text = ANY (%s)",
+        [list(_tenant_tables())],
+    )
+
+    assert len(references) > 15
+    assert [name for name, carries in references if not carries] == []
+
+
+def test_every_column_that_names_a_row_is_bound_to_it_or_says_why_not() -> None:
+    columns = _rows(
+        "SELECT a.attrelid::regclass::text || '.' || a.attname FROM pg_attribute a"
+        " WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attname LIKE '%%\\_id'"
+        " AND a.attrelid::regclass::text = ANY (%s) AND NOT EXISTS (SELECT 1 FROM pg_constraint c"
+        "   WHERE c.contype = 'f' AND c.conrelid = a.attrelid AND a.attnum = ANY (c.conkey))",
+        [list(_tenant_tables())],
+    )
+
+    unbound = {name for (name,) in columns} - {"tenants_account.tenant_id"}
+    assert unbound == set(UNBOUND)
+
+
+def test_row_level_security_is_forced_on_every_tenant_table() -> None:
+    secured = _rows(
+        "SELECT oid::regclass::text FROM pg_class WHERE relrowsecurity AND relforcerowsecurity"
+    )
+
+    assert {table for (table,) in secured} == _tenant_tables() | {"tenants_tenant"}
+
+
+def test_the_application_has_one_policy_per_table_and_it_is_the_declared_one() -> None:
+    policies = _rows(
+        "SELECT polrelid::regclass::text, polcmd, polpermissive,"
+        " pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid) FROM pg_policy"
+        " WHERE polroles = ARRAY['ambit_app'::regrole::oid] ORDER BY 1"
+    )
+
+    tables = sorted(_tenant_tables() | {"tenants_tenant"})
+    spelled = [(table, _as_postgres_spells_it(table)) for table in tables]
+    assert policies == [(table, "*", True, text, text) for table, text in spelled]
+
+
+def _as_postgres_spells_it(table: str) -> str:
+    predicate = PREDICATES.get(table, rls.TENANT)
+    with transaction.atomic(using="owner"), connections["owner"].cursor() as cursor:
+        cursor.execute(f"CREATE TEMP TABLE spelled (LIKE {table}) ON COMMIT DROP")
+        cursor.execute(f"CREATE POLICY spelled ON spelled USING ({predicate})")
+        cursor.execute(
+            "SELECT pg_get_expr(polqual, polrelid) FROM pg_policy WHERE polname = 'spelled'"
+        )
+        (text,) = cursor.fetchone()
+    return str(text)
+
+
+def test_no_policy_is_for_everybody_and_the_others_are_the_declared_ones() -> None:
+    policies = _rows(
+        "SELECT polrelid::regclass::text, polroles::regrole[]::text FROM pg_policy"
+        " WHERE polroles <> ARRAY['ambit_app'::regrole::oid] ORDER BY 1, 2"
+    )
+
+    assert policies == [
+        ("jobs_job", "{ambit_dispatch}"),
+        ("tenants_account", "{ambit_operator}"),
+        ("tenants_apikey", "{ambit_operator}"),
+        ("tenants_auditevent", "{ambit_operator}"),
+        ("tenants_tenant", "{ambit_operator}"),
+    ]
+
+
+def test_no_policy_holds_a_subquery_which_citus_would_refuse() -> None:
+    trees = _rows("SELECT polname, polqual::text || polwithcheck::text FROM pg_policy")
+
+    assert len(trees) > 20
+    assert [name for name, tree in trees if "SUBLINK" in tree or "SubLink" in tree] == []
+
+
+def test_the_application_may_do_with_each_table_what_was_declared_and_no_more() -> None:
+    held: dict[str, set[str]] = {}
+    for table, privilege in _rows(
+        "SELECT table_name, privilege_type FROM information_schema.role_table_grants"
+        " WHERE grantee IN ('ambit_app', 'PUBLIC') AND table_schema = 'public'"
+    ):
+        held.setdefault(table, set()).add(privilege)
+
+    everything = {"SELECT", "INSERT", "UPDATE", "DELETE"}
+    expected = dict.fromkeys(_tenant_tables(), everything) | SHARED_TABLES
+    expected |= dict.fromkeys(INSERT_ONLY, {"SELECT", "INSERT"})
+    expected |= dict.fromkeys(NEVER_DELETED, {"SELECT", "INSERT", "UPDATE"})
+    expected |= {"tenants_tenant": {"SELECT", "UPDATE"}}
+    assert held == expected
+
+
+@pytest.mark.parametrize("role", ["ambit_app", "ambit_operator", "ambit_dispatch"])
+def test_no_login_but_the_owner_may_change_the_schema(role: str) -> None:
+    may = _rows(
+        "SELECT rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication,"
+        " EXISTS (SELECT 1 FROM pg_auth_members WHERE member = oid OR roleid = oid),"
+        " EXISTS (SELECT 1 FROM pg_class WHERE relowner = pg_roles.oid),"
+        " has_schema_privilege(oid, 'public', 'CREATE'),"
+        " has_database_privilege(oid, current_database(), 'CREATE, TEMPORARY'),"
+        " EXISTS (SELECT 1 FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace"
+        "   AND c.relkind IN ('r', 'p')"
+        "   AND has_table_privilege(pg_roles.oid, c.oid, 'TRUNCATE, REFERENCES, TRIGGER, MAINTAIN'))"
+        " FROM pg_roles WHERE rolname = %s",
+        [role],
+    )
+
+    assert may == [(False,) * 6]
+
+
+def test_nothing_in_the_schema_reads_with_the_rights_of_another() -> None:
+    views = _rows(
+        "SELECT relname FROM pg_class WHERE relkind IN ('v', 'm', 'f')"
+        " AND relnamespace = 'public'::regnamespace"
+    )
+    definers = _rows(
+        "SELECT proname FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
+    )
+
+    assert (views, definers) == ([], [])
+
+
+def _audit_event() -> AuditEvent:
+    with working(make_tenant()):
+        make_member()
+        return AuditEvent.objects.latest("id")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE tenants_auditevent SET action = 'nothing.happened' WHERE id = %s",
+        "DELETE FROM tenants_auditevent WHERE id = %s",
+    ],
+)
+def test_the_application_cannot_change_or_remove_an_audit_event(statement: str) -> None:
+    event = _audit_event()
+
+    with (
+        pytest.raises(ProgrammingError, match="permission denied"),
+        tenant_scope(event.tenant_id),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(statement, [event.pk])
+
+
+def test_the_owner_can_neither_reach_nor_cut_off_audit_events() -> None:
+    event = _audit_event()
+
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("DELETE FROM tenants_auditevent WHERE id = %s", [event.pk])
+        assert cursor.rowcount == 0
+        with pytest.raises(DatabaseError, match="insert-only"):
+            cursor.execute("TRUNCATE tenants_auditevent")
+
+
+def test_not_even_a_superuser_changes_an_audit_event_by_accident(
+    superuser: psycopg.Connection,
+) -> None:
+    event = _audit_event()
+
+    for statement in (
+        "UPDATE tenants_auditevent SET action = 'nothing.happened' WHERE id = %s",
+        "DELETE FROM tenants_auditevent WHERE id = %s",
+    ):
+        with pytest.raises(psycopg.errors.RaiseException, match="insert-only"):
+            superuser.execute(statement, [event.pk])
+
+
+PARTS = ("documentkey", "version", "subject", "chunk", "chunkvector", "chunklexemes")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_cannot_be_given_another_audience_than_its_documents(part: str) -> None:
+    tenant_id, owner, document_id, audience_id = _document()
+    with working(tenant_id):
+        make_collection(grant("owner", member=owner), grant("reader"))
+        (other,) = _rest_of_audiences(audience_id)
+
+    with (
+        pytest.raises(IntegrityError, match="foreign key"),
+        tenant_scope(tenant_id, custody=True),
+        audience_scope([audience_id, other]),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(
+            f"UPDATE corpus_{part} SET audience_id = %s WHERE document_id = %s",
+            [other, document_id],
+        )
+
+
+def test_parts_follow_their_document_to_another_audience() -> None:
+    tenant_id, owner, document_id, audience_id = _document()
+    with working(tenant_id):
+        make_collection(grant("owner", member=owner), grant("reader"))
+        (other,) = _rest_of_audiences(audience_id)
+
+    with (
+        tenant_scope(tenant_id, custody=True),
+        audience_scope([audience_id, other]),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(
+            "UPDATE corpus_document SET audience_id = %s WHERE id = %s", [other, document_id]
+        )
+        found = set()
+        for part in PARTS:
+            cursor.execute(
+                f"SELECT DISTINCT audience_id FROM corpus_{part} WHERE document_id = %s",
+                [document_id],
+            )
+            found |= {row[0] for row in cursor.fetchall()}
+
+    assert found == {other}
+
+
+def test_a_part_cannot_point_at_another_tenants_document(superuser: psycopg.Connection) -> None:
+    tenant_id, _, document_id, _ = _document()
+    _, _, foreign, foreign_audience = _document()
+
+    for part in PARTS:
+        # As the superuser, for whom no policy counts: the schema itself refuses.
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            superuser.execute(
+                sql.SQL(
+                    "UPDATE {} SET document_id = %s, audience_id = %s"
+                    " WHERE tenant_id = %s AND document_id = %s"
+                ).format(sql.Identifier(f"corpus_{part}")),
+                [foreign, foreign_audience, tenant_id, document_id],
+            )
+
+
+def test_every_reference_leads_with_the_tenant_and_is_never_loosened(superuser: psycopg.Connection) -> None:
+    references = superuser.execute(
+        "SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE contype = 'f' AND connamespace = 'public'::regnamespace"
+        " AND conrelid::regclass::text = ANY (%s) AND confrelid <> 'tenants_tenant'::regclass",
+        [list(_tenant_tables())],
+    ).fetchall()
+
+    for table, definition in references:
+        assert re.match(r"FOREIGN KEY \(tenant_id, .*\) REFERENCES \w+\(tenant_id, ", definition), (
+            table,
+            definition,
+        )
+        assert "SET NULL" not in definition
+        assert "NOT VALID" not in definition
+
+
+def test_a_group_cannot_hold_another_tenants_member() -> None:
+    with working(make_tenant()):
+        stranger = make_member()
+    with (
+        pytest.raises(IntegrityError),
+        working(make_tenant()),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(
+            "WITH g AS (INSERT INTO tenants_group (tenant_id, id, external_id, name, created_at)"
+            " VALUES (%(tenant)s, %(group)s, 'g', 'g', now()) RETURNING id)"
+            " INSERT INTO tenants_groupmember (tenant_id, id, group_id, member_id)"
+            " SELECT %(tenant)s, %(group)s, id, %(member)s FROM g",
+            {"tenant": current_tenant_id(), "group": uuid4(), "member": stranger},
+        )
+
+
+def _document() -> tuple[Any, Any, Any, Any]:
+    """Return tenant, owner, document and audience of a fresh document."""
+    tenant_id = make_tenant()
+    with working(tenant_id):
+        owner = make_member()
+        collection_id = make_collection(grant("owner", member=owner))
+    document_id = publish(
+        tenant_id=tenant_id,
+        by=owner,
+        collection_id=collection_id,
+        passages=[Passage("Some words.", unit(0))],
+        subjects=(SubjectRef("email", "someone@example.org"),),
+    )
+    with acting_as(Actor("service", None)), tenant_scope(tenant_id):
+        (audience_id,) = _rest_of_audiences(None)
+    return tenant_id, owner, document_id, audience_id
+
+
+def _rest_of_audiences(known: Any) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM access_audience WHERE %s::uuid IS DISTINCT FROM id", [known]
+        )
+        return [row[0] for row in cursor.fetchall()]

@@ -1,0 +1,69 @@
+"""The real vLLM server of these tests, started once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from tests.vllm import environment
+from tests.vllm.server import Relay, VllmServer, running_server
+
+HERE = Path(__file__).parent
+SERVER_FIXTURES = {"vllm_server", "doomed_server"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents and SERVER_FIXTURES.intersection(
+            getattr(item, "fixturenames", ())
+        ):
+            item.add_marker(pytest.mark.vllm)
+            # The first test waits for the server's start.
+            item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.fixture(scope="session")
+def vllm_environment() -> None:
+    if environment.is_ready():
+        return
+    if os.environ.get("AMBIT_VLLM_REQUIRED"):
+        pytest.fail("AMBIT_VLLM_REQUIRED is set, but the vLLM environment is absent")
+    pytest.skip("the vLLM environment is absent; `make test-vllm` makes it")
+
+
+@pytest.fixture(scope="session")
+def vllm_server(
+    vllm_environment: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[VllmServer]:
+    """Yield a server with its url, key and model; do not stop it."""
+    with running_server(tmp_path_factory.mktemp("vllm")) as server:
+        yield server
+
+
+@pytest.fixture
+def doomed_server(vllm_environment: None, tmp_path: Path) -> Iterator[VllmServer]:
+    """Yield a server of the test's own, to be killed."""
+    with running_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def configured(settings: Settings, vllm_server: VllmServer) -> VllmServer:
+    """Point the settings at the server."""
+    settings.AMBIT_VLLM_URL = vllm_server.url
+    settings.AMBIT_VLLM_KEY = vllm_server.key
+    settings.AMBIT_VLLM_MODEL = vllm_server.model
+    return vllm_server
+
+
+@pytest.fixture
+def relay(settings: Settings, configured: VllmServer) -> Iterator[Relay]:
+    """Point the settings at a recording relay before the server."""
+    relay = Relay(configured.url)
+    settings.AMBIT_VLLM_URL = relay.url
+    yield relay
+    relay.close()

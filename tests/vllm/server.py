@@ -1,0 +1,194 @@
+"""Start a real vLLM server on the tiny model, and look at what goes over its wire."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+
+from tests.vllm import environment
+
+KEY = "vllm-test-key-3f9a"
+MODEL = "ambit-tiny"
+# Also in deploy/vllm/README.md: what is recommended there starts here.
+RECOMMENDED_FLAGS = (
+    "--enable-prefix-caching",
+    "--prefix-caching-hash-algo sha256",
+    "--scheduling-policy priority",
+    "--enable-prompt-tokens-details",
+    "--enable-force-include-usage",
+    "--sse-keep-alive-interval 10",
+    "--shutdown-timeout 30",
+    "--generation-config vllm",
+    "--disable-fastapi-docs",
+    "--fingerprint-mode none",
+    "--disable-access-log-for-endpoints /health,/metrics",
+)
+# Small, so that a test can fill it: four at work, two waiting.
+QUEUE_FLAGS = ("--max-num-seqs 4", "--max-num-queued-reqs 2")
+CPU_FLAGS = ("--enforce-eager", "--dtype float32")
+ENVIRONMENT = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+}
+START_LIMIT_S = 420
+
+
+class ServerDidNotStart(RuntimeError):
+    """The server ended or stayed silent; the text is the end of its log."""
+
+
+@dataclass(frozen=True)
+class VllmServer:
+    url: str
+    key: str
+    model: str
+    process: subprocess.Popen[bytes] = field(repr=False)
+    log: Path = field(repr=False)
+
+    def metric(self, name: str) -> float:
+        text = httpx2.get(f"{self.url}/metrics", timeout=30).text
+        return sum(
+            float(value) for value in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)
+        )
+
+    def running(self) -> float:
+        return self.metric("vllm:num_requests_running")
+
+    def wait_for_running(self, wanted: int, *, limit_s: float) -> float:
+        """Return the seconds until so many requests ran."""
+        started = time.monotonic()
+        while self.running() != wanted:
+            waited = time.monotonic() - started
+            assert waited < limit_s, f"{self.running()} requests run, not {wanted}"
+            time.sleep(0.05)
+        return time.monotonic() - started
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def running_server(folder: Path) -> Iterator[VllmServer]:
+    port = free_port()
+    log = folder / "vllm.log"
+    flags = [
+        part for flag in (*RECOMMENDED_FLAGS, *QUEUE_FLAGS, *CPU_FLAGS) for part in flag.split()
+    ]
+    command = [
+        str(environment.python()),
+        *("-m", "vllm.entrypoints.openai.api_server"),
+        *("--model", str(environment.model_dir()), "--served-model-name", MODEL),
+        *("--host", "127.0.0.1", "--port", str(port)),
+        *flags,
+    ]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            # The key not as an argument: every user of the machine could read it there.
+            env={**os.environ, **ENVIRONMENT, "VLLM_API_KEY": KEY},
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    server = VllmServer(f"http://127.0.0.1:{port}", KEY, MODEL, process, log)
+    try:
+        _wait_until_ready(server)
+        yield server
+    finally:
+        server.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def _wait_until_ready(server: VllmServer) -> None:
+    started = time.monotonic()
+    while time.monotonic() - started < START_LIMIT_S and server.process.poll() is None:
+        with contextlib.suppress(httpx2.TransportError):
+            if httpx2.get(f"{server.url}/health", timeout=5).status_code == 200:
+                return
+        time.sleep(0.5)
+    raise ServerDidNotStart(server.log.read_text(errors="replace")[-4000:])
+
+
+class Relay:
+    """Pass bytes between a client and a server, remember the client's, and cut where asked."""
+
+    def __init__(self, server_url: str) -> None:
+        self._server = (httpx2.URL(server_url).host, httpx2.URL(server_url).port or 80)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.connections = 0
+        self.open_connections = 0
+        self.sent: list[bytes] = []
+        # None: pass everything on; n: close a connection after n bytes of answer.
+        self.cut_after: int | None = None
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def requests(self) -> list[bytes]:
+        """Return the requests seen, headers and body each."""
+        return [r for r in re.split(rb"(?=POST /v1/)", b"".join(self.sent)) if r]
+
+    def close(self) -> None:
+        # shutdown, too: close alone leaves a blocked accept() waiting.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        self.open_connections += 1
+        with client, socket.create_connection(self._server) as server:
+            upward = threading.Thread(target=self._upward, args=(client, server), daemon=True)
+            upward.start()
+            passed = 0
+            with contextlib.suppress(OSError):
+                while self.cut_after is None or passed < self.cut_after:
+                    data = server.recv(65536)
+                    if not data:
+                        break
+                    passed += len(data)
+                    client.sendall(data)
+            for end in (client, server):
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+            upward.join()
+        self.open_connections -= 1
+
+    def _upward(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(65536):
+                self.sent.append(data)
+                server.sendall(data)
+        # The client went away: the server must see it, or it would go on.
+        with contextlib.suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
