@@ -98,12 +98,15 @@ def save(*, prepared: Prepared, answer: Answer) -> SavedAnswer:
     Where a passage it was made from is out of reach by now, the answer is withheld: the asker gets
     an abstention, and that is what is kept.
     """
-    answer = recheck(prepared=prepared, answer=answer)
+    given = recheck(prepared=prepared, answer=answer)
+    # An answer withheld was made from nothing: it must not point at what may be erased by now.
+    passages = prepared.passages if given is answer else ()
+    answer = given
     answer_id = services.save_exchange(
         member_id=prepared.member_id,
         question=prepared.question,
         answer=answer,
-        passages=prepared.passages,
+        passages=passages,
     )
     record(
         "answer.given",
