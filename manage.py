@@ -8,4 +8,9 @@ if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ambit.config.settings")
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    from ambit.config.env import InvalidSetting
+
+    try:
+        execute_from_command_line(sys.argv)
+    except InvalidSetting as error:
+        sys.exit(f"ambit: {error}")

@@ -28,7 +28,6 @@ from tenants.services import bump_salt_epoch
 
 # Kept on purpose: who did what, by id, is the evidence of the erasure itself.
 EVIDENCE_TABLES = ("tenants_auditevent",)
-_ACCOUNTS = Account._default_manager.using("default")
 
 
 class SubjectAmbiguous(LookupError):
@@ -99,7 +98,9 @@ def _trace(member: Member) -> MemberTrace:
 
 
 def _accounts(member_ids: tuple[UUID, ...]) -> QuerySet[Account]:
-    return _ACCOUNTS.filter(tenant_id=current_tenant_id(), member_id__in=member_ids)
+    return Account.objects.using("default").filter(
+        tenant_id=current_tenant_id(), member_id__in=member_ids
+    )
 
 
 def _memberships(scope: Scope) -> QuerySet[GroupMember]:
@@ -213,11 +214,11 @@ def _cache_generations_left(scope: Scope) -> int:
     )
 
 
-def _count(statement: str, *values: object) -> int:
+def _count(statement: str, *values: Any) -> int:
     return int(_rows(statement, *values)[0][0])
 
 
-def _rows(statement: str, *values: object) -> list[tuple[Any, ...]]:
+def _rows(statement: str, *values: Any) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement, [list(v) if isinstance(v, tuple) else v for v in values])
         return list(cursor.fetchall())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -31,7 +32,7 @@ class Deliberate(Exception):
 def _settings() -> dict[str, str]:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT n, coalesce(current_setting('ambit.' || n, true), '') FROM unnest(%s) n",
+            "SELECT n, coalesce(current_setting('ambit.' || n, true), '') FROM unnest(%s::text[]) n",
             [list(NAMES)],
         )
         return dict(cursor.fetchall())
@@ -48,7 +49,7 @@ def test_outside_a_scope_there_is_no_tenant_and_no_guess() -> None:
         current_tenant_id()
 
 
-def _concrete(base: type[TenantModel]) -> list[type[TenantModel]]:
+def _concrete(base: type[Any]) -> list[type[TenantModel]]:
     found = []
     for model in base.__subclasses__():
         found += _concrete(model)

@@ -74,9 +74,7 @@ def make_group(*, members: Iterable[UUID] = (), groups: Iterable[UUID] = ()) -> 
     return group_id
 
 
-def grant(
-    role: RoleName, *, member: UUID | None = None, group: UUID | None = None
-) -> GrantSpec:
+def grant(role: RoleName, *, member: UUID | None = None, group: UUID | None = None) -> GrantSpec:
     """Return a grant for a member, a group or, with neither, the whole tenant."""
     return GrantSpec(PrincipalRef(member_id=member, group_id=group), role)
 

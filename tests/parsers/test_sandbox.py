@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -205,15 +204,13 @@ def test_a_lost_lease_stops_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parsers_of(os.getpid()) == []
 
 
-def test_a_parser_dies_with_its_worker(tmp_path: Path) -> None:
-    document = tmp_path / "slow.csv"
-    document.write_bytes(slow())
-    worker = subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(step._ROOT), str(document)], stdout=subprocess.DEVNULL
-    )
+def test_a_parser_dies_with_its_worker() -> None:
+    boot = START + LOCK + "\nimport time; time.sleep(120)"
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, str(step._ROOT), boot])
     try:
         parser = wait_for(lambda: parsers_of(worker.pid))[0]
-        worker.send_signal(signal.SIGKILL)
+        wait_for(lambda: "128" in open_files_limit(parser.pid))
+        worker.kill()
         worker.wait()
 
         wait_for(lambda: not parser.is_running() or parser.status() == psutil.STATUS_ZOMBIE)
@@ -224,10 +221,10 @@ def test_a_parser_dies_with_its_worker(tmp_path: Path) -> None:
 
 WORKER = """
 import sys; sys.path.append(sys.argv[1])
-from pathlib import Path
-from workers.ingest.parse import Limits, parse
-parse(path_or_bytes=Path(sys.argv[2]), file_name="a.csv", declared_mime=None, limits=Limits(),
-      on_wait=lambda: None)
+from workers.ingest import parse as step
+step._BOOT = sys.argv[2]
+step.parse(path_or_bytes=b"x", file_name="a.txt", declared_mime=None, limits=step.Limits(),
+           on_wait=lambda: None)
 """
 
 
@@ -249,6 +246,12 @@ def read(content: bytes, *, limits: Limits, on_wait: Callable[[], object] = lamb
 def parsers_of(pid: int) -> list[psutil.Process]:
     children = psutil.Process(pid).children(recursive=True)
     return [child for child in children if "workers.ingest.parsers" in " ".join(child.cmdline())]
+
+
+def open_files_limit(pid: int) -> str:
+    """Tell from outside how far a parser has come: the limit is set after it is tied to its parent."""
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    return next(line for line in lines if line.startswith("Max open files")).split()[3]
 
 
 def wait_for(condition: Callable[[], T]) -> T:

@@ -31,8 +31,8 @@ def vllm_environment() -> None:
     if environment.is_ready():
         return
     if os.environ.get("AMBIT_VLLM_REQUIRED"):
-        pytest.fail("AMBIT_VLLM_REQUIRED is set, but the vLLM environment is absent")
-    pytest.skip("the vLLM environment is absent; `make test-vllm` makes it")
+        pytest.fail("the vLLM environment is not ready: run python -m tests.vllm.environment")
+    pytest.skip("the vLLM environment is absent or of older files; `make test-vllm` makes it")
 
 
 @pytest.fixture(scope="session")

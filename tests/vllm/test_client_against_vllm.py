@@ -179,7 +179,7 @@ def test_a_model_the_server_does_not_serve_is_refused(
     assert (raised.value.reason, raised.value.status) == ("request", 404)
 
 
-@pytest.mark.parametrize(("n_words", "max_tokens"), [(200_000, 8), (8_150, 512), (10, 9_000)])
+@pytest.mark.parametrize(("n_words", "max_tokens"), [(200_000, 8), (8_300, 8), (10, 9_000)])
 def test_a_context_overflow_is_refused_without_quoting_the_prompt(
     configured: VllmServer, caplog: pytest.LogCaptureFixture, n_words: int, max_tokens: int
 ) -> None:
@@ -194,6 +194,15 @@ def test_a_context_overflow_is_refused_without_quoting_the_prompt(
     assert (raised.value.reason, raised.value.status) == ("context_overflow", 400)
     assert "pressure" not in f"{raised.value!r} {caplog.text}"
     assert raised.value.__cause__ is None
+
+
+def test_a_prompt_that_nearly_fills_the_context_gets_a_shorter_answer(
+    configured: VllmServer,
+) -> None:
+    completion = run(ask([{"role": "user", "content": "pressure " * 8_150}], max_tokens=512))
+
+    assert completion.completion_tokens < 50
+    assert completion.finish_reason == "length"
 
 
 def test_neither_prompt_nor_answer_nor_key_is_logged(

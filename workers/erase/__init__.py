@@ -1,0 +1,1 @@
+"""Destroy what was asked to be forgotten, and prove it as far as it is true."""

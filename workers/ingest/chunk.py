@@ -101,14 +101,21 @@ def _sections(blocks: Iterable[Block]) -> Iterator[tuple[str, list[Block]]]:
             waiting += run
             continue
         for section, same in groupby(run, key=lambda block: block.section):
-            opened = [block for block in waiting if section.startswith(block.section)]
-            stray = waiting[: len(waiting) - len(opened)]
+            stray, opened = _headings_above(section, waiting)
             if stray:
                 yield stray[0].section, stray
             yield section, [*opened, *same]
             waiting = []
     if waiting:
         yield waiting[0].section, waiting
+
+
+def _headings_above(section: str, waiting: list[Block]) -> tuple[list[Block], list[Block]]:
+    """Split waiting headings into those of another section and the last ones, which lead into this one."""
+    first = len(waiting)
+    while first and section.startswith(waiting[first - 1].section):
+        first -= 1
+    return waiting[:first], waiting[first:]
 
 
 def _pieces(text: str, block: Block) -> Iterator[_Piece]:
@@ -119,7 +126,7 @@ def _pieces(text: str, block: Block) -> Iterator[_Piece]:
         strength = _STRENGTH[match.lastgroup or ""]
         if lines_matter:
             strength = _SENTENCE if "\n" in match[0] else _CLAUSE
-        yield from _short(text, at, match.start(), strength, block.page)
+        yield from _short(text, at, match.end(), strength, block.page)
         at = match.end()
     yield from _short(text, at, block.end, _BLOCK, block.page)
 

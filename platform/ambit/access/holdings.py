@@ -5,9 +5,17 @@ from __future__ import annotations
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from ambit.access.models import AudiencePrincipal, Grant
+from ambit.access.clearance import custodian_clearance
+from ambit.access.models import Audience, AudiencePrincipal, Grant
+from ambit.corpus.queries import visible_documents
 from tenants.holding import Holding, Scope
 from tenants.scope import current_tenant_id
+
+
+def count_retrievable(scope: Scope) -> int:
+    """Return how many of the documents all readers of the tenant together still get; no custody."""
+    clearance = custodian_clearance(audience_ids=Audience.objects.values_list("pk", flat=True))
+    return len(visible_documents(document_ids=scope.document_ids, clearance=clearance))
 
 
 def _grants(scope: Scope) -> QuerySet[Grant]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -43,7 +44,7 @@ def _answers(scope: Scope) -> QuerySet[Exchange]:
 
 def _left(scope: Scope) -> int:
     """Count answers by the ids noted before, and by the passages of every answer of the tenant."""
-    values = {
+    values: dict[str, Any] = {
         "tenant": current_tenant_id(),
         "answers": [str(a) for a in scope.answer_ids],
         "documents": [str(d) for d in scope.document_ids],

@@ -1,59 +1,146 @@
-"""The one table: exception -> status, code and the sentences a caller reads (RFC 9457).
+"""Answer every exception as application/problem+json (RFC 9457), by the one table.
 
-In the table: expected. Not in the table: a fault of ours, 500, logged by its place and never its
-words, which may quote content.
+What the table lacks is a fault of ours: 500, logged by its place and never its words, which may
+quote content.
 """
 
 from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
-from django.core.exceptions import (
-    BadRequest,
-    RequestDataTooBig,
-    SuspiciousOperation,
-    TooManyFieldsSent,
-    TooManyFilesSent,
-)
-from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions as drf
 from rest_framework.request import Request
 
-from ambit.access.documents import GrantsExcludeUploader, NotAllowed
-from ambit.access.queries import CollectionNotFound
-from ambit.access.services import CollectionNameTaken, DuplicatePrincipal, UnknownPrincipal
-from ambit.answers.queries import AnswerNotFound
-from ambit.api import authentication, bodies, idempotency, permissions
-from ambit.api.pagination import BadCursor
 from ambit.api.principals import PrincipalNotFound
+from ambit.api.problem_table import FAULT, TABLE, Problem
 from ambit.api.requests import request_id_of
-from ambit.api.uploads import BodyTooLarge
-from ambit.corpus.queries import ContentNotReady, DocumentNotFound
-from ambit.corpus.services import ExternalIdTaken, NotRetryable
-from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable
-from ambit.inference.vllm import GenerationRefused, GenerationTimedOut, GenerationUnavailable
-from ambit.keys.keyring import KeyUnavailable
-from tenants.queries import GroupNotFound, KeyNotFound, MemberNotFound
-from tenants.services import GroupCycle, GroupTaken, MemberTaken, SlugTaken, UnknownScope
 
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 PAGE = "/docs/problems"
+# Told by a field's error where one is: the request as a whole is refused for this.
+_LEADING_CODES = ("unknown_field", "not_supported_yet")
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What a caller is told; {error.…} in the detail is filled from the exception."""
+def problem_response(error: Exception, context: dict[str, Any]) -> HttpResponse:
+    """Answer an exception of a view as application/problem+json; DRF's exception handler."""
+    request = context["request"]
+    plain = request._request if isinstance(request, Request) else request  # noqa: SLF001 - DRF's wrapper
+    body = problem_body(error, request=plain)
+    return _response(body, headers=dict(_headers(error, body["status"])))
 
-    status: int
-    code: str
-    title: str
-    detail: str
-    retry_after_s: int | None = None
+
+def problem_body(error: Exception, *, request: HttpRequest) -> dict[str, Any]:
+    """Return the problem an exception means, and log it when it is a fault of ours."""
+    problem = _lookup(error)
+    if problem is FAULT:
+        log_fault(error, request=request)
+    errors = list(_errors(error))
+    codes = {e["code"] for e in errors}
+    code = next((c for c in _LEADING_CODES if c in codes), problem.code)
+    return {
+        "type": f"{PAGE}#{code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail.format(error=error),
+        "code": code,
+        "request_id": str(request_id_of(request)),
+        "errors": errors,
+    }
+
+
+def log_fault(error: BaseException, *, request: HttpRequest) -> None:
+    """Log where a fault happened; its words may quote content and are left out."""
+    frames = traceback.extract_tb(error.__traceback__)
+    logger.error(
+        "api.fault",
+        extra={
+            "request_id": str(request_id_of(request)),
+            "error": type(error).__name__,
+            "frames": [f"{f.filename}:{f.lineno} {f.name}" for f in frames],
+        },
+    )
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer what Django refused before any view."""
+    return problem_response(exception, {"request": request})
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a refusal outside the API's views."""
+    return problem_response(exception, {"request": request})
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer an address that nothing has."""
+    return problem_response(Http404(), {"request": request})
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer a fault outside the API's views; Django has logged it."""
+    return _response(_body_of_fault(request), headers={})
+
+
+def _body_of_fault(request: HttpRequest) -> dict[str, Any]:
+    return {
+        "type": f"{PAGE}#{FAULT.code}",
+        "title": FAULT.title,
+        "status": FAULT.status,
+        "detail": FAULT.detail,
+        "code": FAULT.code,
+        "request_id": str(request_id_of(request)),
+        "errors": [],
+    }
+
+
+def _lookup(error: Exception) -> Problem:
+    for kind in type(error).__mro__:
+        if kind in TABLE:
+            return TABLE[kind]
+    return FAULT
+
+
+def _headers(error: Exception, status: int) -> Iterator[tuple[str, str]]:
+    retry_after_s = _lookup(error).retry_after_s
+    if retry_after_s is not None:
+        yield "Retry-After", str(retry_after_s)
+    if status == 401:
+        yield "WWW-Authenticate", 'Bearer realm="ambit"'
+
+
+def _errors(error: Exception) -> Iterator[dict[str, str]]:
+    if isinstance(error, drf.ValidationError):
+        yield from _flat(error.detail, "")
+    elif isinstance(error, PrincipalNotFound):
+        for place in error.places:
+            yield {
+                "field": f"grants.{place}.principal",
+                "code": "unknown_principal",
+                "detail": "This tenant has no such member or group.",
+            }
+
+
+def _flat(detail: Any, path: str) -> Iterator[dict[str, str]]:
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            own = "" if name == "non_field_errors" else str(name)
+            yield from _flat(inner, ".".join(p for p in (path, own) if p))
+    elif isinstance(detail, list) and all(isinstance(d, drf.ErrorDetail) for d in detail):
+        for one in detail:
+            yield {"field": path, "code": str(one.code), "detail": str(one)}
+    elif isinstance(detail, list):
+        for place, inner in enumerate(detail):
+            yield from _flat(inner, f"{path}.{place}" if path else str(place))
+
+
+def _response(body: dict[str, Any], *, headers: dict[str, str]) -> HttpResponse:
+    response = JsonResponse(body, status=body["status"], content_type=CONTENT_TYPE)
+    response.headers.update(headers)
+    response.headers["Cache-Control"] = "no-store"
+    return response

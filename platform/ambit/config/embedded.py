@@ -92,7 +92,7 @@ class Embedded:
         path = self.data_dir / "secrets.json"
         names = ["secret_key", "pepper", "password_postgres", *(f"password_{r}" for r in ROLES)]
         if not path.exists():
-            self.data_dir.mkdir(parents=True, exist_ok=True)
+            self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_once(path, json.dumps({name: secrets.token_urlsafe(48) for name in names}))
         found: dict[str, str] = json.loads(path.read_text())
         missing = [name for name in names if name not in found]

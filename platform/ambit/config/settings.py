@@ -6,10 +6,12 @@ Nothing set: the embedded parts of AMBIT_DATA_DIR. AMBIT_MODE=production: a miss
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from ambit.admin.theme import UNFOLD as UNFOLD
 from ambit.config.embedded import Embedded
 from ambit.config.env import InvalidSetting, env_bool, env_int, env_required, env_str
 
@@ -24,8 +26,9 @@ AMBIT_PORT = env_int("AMBIT_PORT", default=8000, minimum=1)
 EMBEDDED = Embedded(AMBIT_DATA_DIR)
 
 
-def _production(name: str, why: str, embedded: str) -> str:
-    return env_required(name, why=why) if PRODUCTION else (env_str(name) or embedded)
+def _production(name: str, why: str, embedded: Callable[[], str]) -> str:
+    """Return the variable; only in embedded mode what the data directory gives instead."""
+    return env_required(name, why=why) if PRODUCTION else (env_str(name) or embedded())
 
 
 def _secret(name: str, why: str, key: str) -> str:
@@ -48,7 +51,7 @@ ALLOWED_HOSTS = [
     for host in _production(
         "AMBIT_ALLOWED_HOSTS",
         "the host names people use, comma separated",
-        "localhost,127.0.0.1,[::1]",
+        lambda: "localhost,127.0.0.1,[::1]",
     ).split(",")
     if host.strip()
 ]
@@ -81,9 +84,9 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "ambit.admin.middleware.AdminScopeMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "ambit.admin.middleware.AdminScopeMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "ambit.config.urls"
@@ -146,7 +149,9 @@ DATABASES = {
     # The application: subject to every policy, owns nothing.
     "default": _database(
         _production(
-            "DATABASE_URL", "the application role's database", EMBEDDED.database_url("ambit_app")
+            "DATABASE_URL",
+            "the application role's database",
+            lambda: EMBEDDED.database_url("ambit_app"),
         ),
         pool=_POOL,
     ),
@@ -163,8 +168,10 @@ for _alias, _name in (
         DATABASES[_alias] = _database(_url, pool=0)
 DATABASE_ROUTERS = ["ambit.config.routers.RoleRouter"]
 
-REDIS_URL = _production("REDIS_URL", "the broker", EMBEDDED.redis_url)
-AMBIT_EMBED_URL = _production("AMBIT_EMBED_URL", "the embedding service", EMBEDDED.embed_url)
+REDIS_URL = _production("REDIS_URL", "the broker", lambda: EMBEDDED.redis_url)
+AMBIT_EMBED_URL = _production(
+    "AMBIT_EMBED_URL", "the embedding service", lambda: EMBEDDED.embed_url
+)
 AMBIT_EMBED_KEY = env_str("AMBIT_EMBED_KEY")
 AMBIT_EMBED_MODEL = env_str("AMBIT_EMBED_MODEL", "all-MiniLM-L6-v2")
 # Width of the vector column; a model of another width needs a migration.
@@ -180,12 +187,16 @@ AMBIT_VLLM_TIMEOUT_S = env_int("AMBIT_VLLM_TIMEOUT_S", default=120, minimum=1)
 
 AMBIT_ORIGINALS_DIR = Path(
     _production(
-        "AMBIT_ORIGINALS_DIR", "the folder of encrypted originals", str(EMBEDDED.originals_dir)
+        "AMBIT_ORIGINALS_DIR",
+        "the folder of encrypted originals",
+        lambda: str(EMBEDDED.originals_dir),
     )
 )
 AMBIT_KEYRING_DIR = Path(
     _production(
-        "AMBIT_KEYRING_DIR", "the folder of the tenants' wrapping keys", str(EMBEDDED.keyring_dir)
+        "AMBIT_KEYRING_DIR",
+        "the folder of the tenants' wrapping keys",
+        lambda: str(EMBEDDED.keyring_dir),
     )
 )
 AMBIT_MAX_UPLOAD_MB = env_int("AMBIT_MAX_UPLOAD_MB", default=100, minimum=1)

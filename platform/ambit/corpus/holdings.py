@@ -6,7 +6,7 @@ left of a document is a tombstone without content, so that a late worker cannot 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,6 @@ from ambit.corpus.models import (
     ChunkVector,
     Document,
     DocumentKey,
-    DocumentPart,
     State,
     Subject,
     Version,
@@ -128,11 +127,10 @@ def _every_audience() -> Iterator[None]:
         yield
 
 
-def _holding_of(part: type[DocumentPart], *, name: str, title: str, left: str, by: str) -> Holding:
+def _passages(
+    rows: Callable[[Scope], QuerySet[Any]], *, name: str, title: str, left: str, by: str
+) -> Holding:
     """Describe a table of parts that only its document's readers reach."""
-
-    def rows(scope: Scope) -> QuerySet[DocumentPart]:
-        return part._default_manager.filter(document_id__in=scope.document_ids)
 
     def find(scope: Scope) -> int:
         with _audiences_of(scope.document_ids):
@@ -237,22 +235,22 @@ DOCUMENT_KEYS = Holding(
     destroy=lambda scope: _keys(scope).delete(),
     remains=lambda scope: sum(_opens(document_id) for document_id in scope.document_ids),
 )
-VECTORS = _holding_of(
-    ChunkVector,
+VECTORS = _passages(
+    lambda scope: ChunkVector.objects.filter(document_id__in=scope.document_ids),
     name="vectors",
     title="Vectors that search by meaning compares",
     left=_PARTS_LEFT.format(table="corpus_chunkvector"),
     by="every vector of the tenant, read row by row in the reach of all its readers",
 )
-LEXEMES = _holding_of(
-    ChunkLexemes,
+LEXEMES = _passages(
+    lambda scope: ChunkLexemes.objects.filter(document_id__in=scope.document_ids),
     name="search_words",
     title="Keyed words that search by text compares",
     left=_PARTS_LEFT.format(table="corpus_chunklexemes"),
     by="every entry of the tenant, read row by row in the reach of all its readers",
 )
-CHUNKS = _holding_of(
-    Chunk,
+CHUNKS = _passages(
+    lambda scope: Chunk.objects.filter(document_id__in=scope.document_ids),
     name="chunk_texts",
     title="Sealed pieces of the documents' texts",
     left=_CHUNKS_LEFT,

@@ -95,9 +95,7 @@ TABLES: dict[str, Table] = {
     "access_audienceprincipal": Table((), (AUDIENCE_PLACES,)),
     "access_collection": Table(("name",), kept_because=CONFIGURATION),
     "access_grant": Table(("role",), (GRANTS,)),
-    "corpus_document": Table(
-        ("external_id", "title_sealed", "metadata"), (DOCUMENTS, UPLOADS)
-    ),
+    "corpus_document": Table(("external_id", "title_sealed", "metadata"), (DOCUMENTS, UPLOADS)),
     "corpus_documentkey": Table(("wrapped",), (DOCUMENT_KEYS,)),
     "corpus_version": Table(
         (

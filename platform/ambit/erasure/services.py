@@ -29,10 +29,17 @@ from ambit.corpus.services import hide_documents
 from ambit.corpus.subjects import subject_mac
 from ambit.corpus.types import SubjectRef
 from ambit.erasure.calendar import due_at
-from ambit.erasure.cases import add_items, count_found, note_found
+from ambit.erasure.cases import (
+    CaseNotFound,
+    add_items,
+    count_found,
+    note_found,
+    scope_of,
+    with_epoch,
+)
 from ambit.erasure.models import Erasure, ErasureState
 from ambit.erasure.queries import REASON, get_erasure, holding_counts
-from ambit.erasure.types import ErasureView, StateTime
+from ambit.erasure.types import Case, ErasureView, StateTime
 from ambit.jobs.kinds import ERASE
 from ambit.jobs.services import enqueue
 from ambit.keys.sealing import keyed_hash, new_data_key, seal_text
@@ -95,6 +102,46 @@ def request_erasure(
             return _preview(request, reason.strip(), received_at)
         _hide(request)
         return get_erasure(erasure_id=_open(request, reason.strip(), received_at))
+
+
+def take_up(case_id: UUID) -> Case:
+    """Return an open case with all it covers by now, in the tenant's scope; raise CaseNotFound.
+
+    An upload or an answer that was under way when the request came may have been stored after it:
+    what was received before the request is added, and hidden too.
+    """
+    with custody_scope():
+        case = Erasure.objects.select_for_update().filter(pk=case_id, closed_at=None).first()
+        if case is None:
+            raise CaseNotFound(case_id)
+        noted = scope_of(case)
+        late = _late(case, noted)
+        lock_documents(late.document_ids)
+        hide_documents(document_ids=late.document_ids)
+        for member_id in noted.member_ids:
+            hide_member(member_id=member_id)
+        add_items(case_id, late)
+        scope = scope_of(case)
+        note_found(case_id, count_found(scope))
+        return Case(case_id, scope)
+
+
+def _late(case: Erasure, noted: Scope) -> Scope:
+    members = [m for one in noted.member_ids if (m := trace_member(kind="member", value=str(one)))]
+    declared = [d for member in members for d in declared_by(member)]
+    if case.subject_mac is not None:
+        declared.append((case.subject_type, bytes(case.subject_mac)))
+    documents = documents_declaring(declared, received_until=case.received_at)
+    answers = answers_about(
+        document_ids=documents | set(noted.document_ids), member_ids=noted.member_ids
+    )
+    return Scope(
+        tenant_id=case.tenant_id,
+        document_ids=tuple(sorted(documents - set(noted.document_ids))),
+        key_ids=tuple(key for member in members for key in member.key_ids),
+        account_ids=tuple(account for member in members for account in member.account_ids),
+        answer_ids=tuple(sorted(answers)),
+    )
 
 
 def _read(subject: SubjectRef | None, document_ids: Sequence[UUID] | None) -> _Request:

@@ -276,19 +276,26 @@ async def _collect(response: httpx2.Response) -> Completion:
 
 
 async def _events(response: httpx2.Response) -> AsyncIterator[dict[str, Any]]:
+    """Yield the events before [DONE], and read on to the end: only then can the connection be kept."""
+    done = False
     # Not aiter_lines: it also splits at U+2028 and its like, which a model may write inside a JSON
     # string.
     async for event in httpx2.EventSource(response):
-        if event.data == "[DONE]":
-            return
-        try:
-            value = json.loads(event.data)
-        except ValueError:
-            raise GenerationUnavailable(reason="failed") from None
-        if not isinstance(value, dict):
-            raise GenerationUnavailable(reason="failed")
-        yield value
-    raise GenerationUnavailable(reason="cut_short")
+        done = done or event.data == "[DONE]"
+        if not done:
+            yield _event_fields(event.data)
+    if not done:
+        raise GenerationUnavailable(reason="cut_short")
+
+
+def _event_fields(data: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(data)
+    except ValueError:
+        raise GenerationUnavailable(reason="failed") from None
+    if not isinstance(fields, dict):
+        raise GenerationUnavailable(reason="failed")
+    return fields
 
 
 def _failure_in_stream(error: object, *, begun: bool) -> Exception:

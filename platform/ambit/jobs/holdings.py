@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import connection
@@ -24,6 +24,9 @@ QUEUE = "queue"
 # What a message may say: which job of which tenant.
 MESSAGE_KEYS = {"tenant_id", "job_id"}
 _BATCH = 1000
+T = TypeVar("T")
+# Its annotations allow for an asynchronous client and for decoded text; this is neither.
+_Redis = Any
 
 
 def _jobs(scope: Scope) -> QuerySet[Job]:
@@ -31,7 +34,7 @@ def _jobs(scope: Scope) -> QuerySet[Job]:
 
 
 def _jobs_left(scope: Scope) -> int:
-    values = {
+    values: dict[str, Any] = {
         "tenant": current_tenant_id(),
         "objects": [str(one) for one in (*scope.version_ids, *scope.document_ids)],
         "destroying": [ERASE.name, REMOVE_DOCUMENT.name],
@@ -62,7 +65,7 @@ def _names(scope: Scope) -> re.Pattern[bytes] | None:
     return re.compile("|".join(sorted(ids)).encode()) if ids else None
 
 
-def _entries_with(redis: Redis, names: re.Pattern[bytes]) -> Iterator[Callable[[], object]]:
+def _entries_with(redis: _Redis, names: re.Pattern[bytes]) -> Iterator[Callable[[], object]]:
     """Yield, for each entry of Redis that spells a covered id, what removes that entry."""
     for key in redis.scan_iter(count=_BATCH):
         if names.search(key):
@@ -73,7 +76,7 @@ def _entries_with(redis: Redis, names: re.Pattern[bytes]) -> Iterator[Callable[[
                 yield remove
 
 
-def _values(redis: Redis, key: bytes) -> Iterator[tuple[bytes, Callable[[], object]]]:
+def _values(redis: _Redis, key: bytes) -> Iterator[tuple[bytes, Callable[[], object]]]:
     kind = redis.type(key)
     if kind == b"string":
         yield redis.get(key) or b"", partial(redis.delete, key)
@@ -91,7 +94,7 @@ def _values(redis: Redis, key: bytes) -> Iterator[tuple[bytes, Callable[[], obje
             yield item, partial(redis.zrem, key, item)
 
 
-def _items(redis: Redis, key: bytes) -> Iterator[bytes]:
+def _items(redis: _Redis, key: bytes) -> Iterator[bytes]:
     for start in range(0, redis.llen(key), _BATCH):
         yield from redis.lrange(key, start, start + _BATCH - 1)
 
@@ -103,7 +106,7 @@ def _remains(scope: Scope) -> int:
     return _reach(lambda redis: sum(_says_too_much(m, scope) for m in _messages(redis)))
 
 
-def _messages(redis: Redis) -> Iterator[bytes]:
+def _messages(redis: _Redis) -> Iterator[bytes]:
     for queue in QUEUES:
         yield from _items(redis, queue.encode())
     for held in redis.hvals("unacked"):
@@ -124,7 +127,7 @@ def _says_too_much(message: bytes, scope: Scope) -> bool:
     return extra and str(scope.tenant_id) in text
 
 
-def _reach(work: Callable[[Redis], Any]) -> Any:
+def _reach(work: Callable[[_Redis], T]) -> T:
     try:
         with Redis.from_url(settings.REDIS_URL, socket_timeout=10) as redis:
             return work(redis)

@@ -105,3 +105,11 @@ def percent(share: float) -> int:
 def get(mapping: dict[Any, Any], key: Any) -> Any:
     """Return a value of a mapping, or None."""
     return mapping.get(key)
+
+
+@register.simple_tag
+def key_state(key: Any) -> str:
+    """Return whether a key works, is over, or was revoked."""
+    if key.revoked_at:
+        return "revoked"
+    return "expired" if key.expires_at and key.expires_at <= timezone.now() else "active"

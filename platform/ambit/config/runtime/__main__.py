@@ -48,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except StartInterrupted:
         _show_first_password(stack)
+        _say("stopped")
         return 0
     _welcome(stack)
     try:

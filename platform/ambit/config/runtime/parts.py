@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import psutil
 
@@ -61,7 +61,7 @@ def beat_part(embedded: Embedded, *, env: Mapping[str, str]) -> Part:
             "--schedule", str(folder / "schedule"), "--pidfile=", "--loglevel", "INFO",
         ),
         log=embedded.log_dir / "beat.log",
-        ready=_settled,
+        ready=_after(BEAT_SETTLES_S),
         before=lambda: folder.mkdir(mode=0o700, exist_ok=True),
         ready_within_s=60,
         stop_within_s=10,
@@ -104,11 +104,9 @@ def _has_children(pid: int, number: int) -> bool:
         return False
 
 
-def _settled(pid: int) -> bool:
-    try:
-        return time.time() - psutil.Process(pid).create_time() >= BEAT_SETTLES_S
-    except psutil.NoSuchProcess:
-        return False
+def _after(seconds: float) -> Callable[[int], bool]:
+    since = time.monotonic()
+    return lambda _pid: time.monotonic() - since >= seconds
 
 
 def _is_live(host: str, port: int) -> bool:

@@ -1,0 +1,70 @@
+"""Ask each part whether it is there, for the operator; numbers and states, never content."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connections
+
+from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable, embed_query
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part and how it answered."""
+
+    title: str
+    icon: str
+    ok: bool
+    words: str
+
+
+def parts() -> list[Part]:
+    """Return the parts of the installation, each asked just now."""
+    return [
+        _asked("Database", "database", _database),
+        _asked("Queue", "low_priority", _queue),
+        _asked("Embeddings", "scatter_plot", _embeddings),
+        Part("Answers", "chat", ok=True, words=_generator()),
+    ]
+
+
+def _asked(title: str, icon: str, ask: Callable[[], str]) -> Part:
+    started = time.monotonic()
+    try:
+        words = ask()
+    except (DatabaseError, redis.RedisError, OSError):
+        return Part(title, icon, ok=False, words="does not answer")
+    except (EmbeddingUnavailable, EmbeddingRefused) as error:
+        return Part(title, icon, ok=False, words=f"does not answer ({error.reason})")
+    return Part(title, icon, ok=True, words=f"{words}, {1000 * (time.monotonic() - started):.0f} ms")
+
+
+def _database() -> str:
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SHOW server_version")
+        return f"Postgres {str(cursor.fetchone()[0]).split()[0]}"
+
+
+def _queue() -> str:
+    client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2)
+    try:
+        client.ping()
+    finally:
+        client.close()
+    return "Redis"
+
+
+def _embeddings() -> str:
+    embed_query("ambit")
+    return str(settings.AMBIT_EMBED_MODEL)
+
+
+def _generator() -> str:
+    if settings.AMBIT_VLLM_URL:
+        return f"written by {settings.AMBIT_VLLM_MODEL}"
+    return "extractive: quotes, no model configured"

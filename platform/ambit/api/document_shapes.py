@@ -1,0 +1,245 @@
+"""What goes in and out about documents."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+
+from ambit.api.bodies import (
+    Choice,
+    FormList,
+    Input,
+    JsonObject,
+    PublicId,
+    Text,
+    Whole,
+    is_file,
+)
+from ambit.api.principals import MAX_GRANTS, GrantShape
+from ambit.api.shapes import Output, PageQuery, page_shape
+from ambit.corpus.types import DocumentView, SubjectRef, VersionView
+from tenants.ids import parse_id
+from tenants.models import Member
+
+MAX_SUBJECTS = 100
+MAX_BATCH = 500
+STATES = ("received", "parsed", "chunked", "embedded", "ready", "failed", "erased")
+SUBJECT_TYPES = ("email", "external_id", "member")
+
+
+class SubjectShape(Input):
+    """A person a document is about."""
+
+    type = Choice(SUBJECT_TYPES)
+    value = Text(max_length=320, help_text="For `member`: the member's id.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse a member's id of another shape."""
+        if attrs["type"] == "member" and parse_id("member", attrs["value"]) is None:
+            raise ValidationError({"value": "Send the member's id: mem_…"}, code="invalid")
+        return attrs
+
+
+class DocumentFields(Input):
+    """What describes a document, whatever its content comes as."""
+
+    collection = PublicId("collection")
+    title = Text(max_length=500, required=False, help_text="Left out: the file's name.")
+    external_id = Text(max_length=200, required=False, allow_null=True, default=None)
+    metadata = JsonObject(required=False, default=dict, help_text="An object of at most 16 KiB.")
+    subjects = FormList(
+        child=SubjectShape(), required=False, max_length=MAX_SUBJECTS, default=list
+    )
+    grants = FormList(
+        child=GrantShape(),
+        required=False,
+        allow_null=True,
+        max_length=MAX_GRANTS,
+        default=None,
+        help_text="Left out or null: the collection's. In a form, lists and objects are JSON text.",
+    )
+
+
+class FileField(serializers.FileField):
+    """A form's file, empty ones too: why it cannot be read is said by its state."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the file."""
+        if not is_file(data):
+            self.fail("invalid")
+        return data
+
+
+class FileInput(DocumentFields):
+    """A document as a form with a file."""
+
+    file = FileField()
+
+
+class TextInput(DocumentFields):
+    """A document as text."""
+
+    title = Text(max_length=500)
+    text = Text(allow_blank=True, trim_whitespace=False)
+
+
+class ContentFileInput(Input):
+    """New content as a form with a file."""
+
+    file = FileField()
+
+
+class ContentTextInput(Input):
+    """New content as text."""
+
+    text = Text(allow_blank=True, trim_whitespace=False)
+
+
+class BatchInput(Input):
+    """Several text documents; each is taken or refused by itself."""
+
+    documents = serializers.ListField(
+        child=serializers.JSONField(), min_length=1, max_length=MAX_BATCH
+    )
+
+
+class AsQuery(Input):
+    """As whom to look: a field whose name is a word of Python's, so it is added by hand."""
+
+    roles = ("member", "custodian")
+
+    def get_fields(self) -> dict[str, Any]:
+        """Add the field `as`."""
+        ways = Choice(self.roles, required=False, default=self.roles[0])
+        return {**super().get_fields(), "as": ways}
+
+
+class DocumentsQuery(AsQuery, PageQuery):
+    """Which documents."""
+
+    collection = PublicId("collection", required=False)
+    state = Choice(STATES, required=False, help_text="For administrators, with as=custodian.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse a filter that would be ignored."""
+        if "state" in attrs and attrs["as"] != "custodian":
+            raise ValidationError({"state": "Send as=custodian with it."}, code="invalid")
+        return attrs
+
+
+class DocumentQuery(AsQuery):
+    """As whom."""
+
+
+class ContentQuery(AsQuery):
+    """What of the content."""
+
+    roles = ("original", "text")
+    version = Whole(required=False, min_value=1, help_text="The version expected; else the current.")
+
+
+class VersionOutput(Output):
+    """One content of a document and how far its ingest has come."""
+
+    id = PublicId("version")
+    number = serializers.IntegerField()
+    state = serializers.ChoiceField(STATES)
+    received_at = serializers.DateTimeField()
+    parsed_at = serializers.DateTimeField(allow_null=True)
+    chunked_at = serializers.DateTimeField(allow_null=True)
+    embedded_at = serializers.DateTimeField(allow_null=True)
+    ready_at = serializers.DateTimeField(allow_null=True)
+    failed_at = serializers.DateTimeField(allow_null=True)
+
+
+class VersionsOutput(Output):
+    """The version that search finds, and the newest."""
+
+    current = VersionOutput(allow_null=True)
+    latest = VersionOutput()
+
+
+class ReasonOutput(Output):
+    """Why a document failed."""
+
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class DocumentOutput(Output):
+    """A document; state, reason and counts are its newest version's."""
+
+    id = PublicId("document")
+    collection = PublicId("collection", source="collection_id")
+    title = serializers.CharField()
+    file_name = serializers.CharField()
+    external_id = serializers.CharField(allow_null=True)
+    metadata = JsonObject()
+    state = serializers.SerializerMethodField()
+    reason = serializers.SerializerMethodField()
+    progress = serializers.FloatField(source="latest.progress", help_text="0 to 1.")
+    attempts = serializers.IntegerField(source="latest.attempts")
+    version = serializers.IntegerField(source="latest.number")
+    versions = VersionsOutput(source="*")
+    n_pages = serializers.IntegerField(source="latest.n_pages", allow_null=True)
+    n_chunks = serializers.IntegerField(source="latest.n_chunks", allow_null=True)
+    n_bytes = serializers.IntegerField(source="latest.n_bytes")
+    media_type = serializers.CharField(source="latest.media_type")
+    own_grants = serializers.BooleanField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    deleted_at = serializers.DateTimeField(
+        source="hidden_at", allow_null=True, help_text="For administrators only ever set."
+    )
+
+    @extend_schema_field(serializers.ChoiceField(STATES))
+    def get_state(self, document: DocumentView) -> str:
+        """Return where the newest version stands."""
+        return "erased" if document.erased_at else document.latest.state
+
+    @extend_schema_field(ReasonOutput(allow_null=True))
+    def get_reason(self, document: DocumentView) -> dict[str, str] | None:
+        """Return why it failed, where it did."""
+        latest: VersionView = document.latest
+        if latest.state != "failed":
+            return None
+        return {"code": latest.reason_code, "detail": latest.reason}
+
+
+DocumentPage = page_shape("DocumentPage", DocumentOutput(many=True))
+
+
+class BatchOutcome(Output):
+    """What became of one document of a batch."""
+
+    index = serializers.IntegerField()
+    status = serializers.IntegerField()
+    id = serializers.CharField(allow_null=True)
+    problem = serializers.DictField(allow_null=True)
+
+
+class BatchOutput(Output):
+    """One outcome for each document, in order."""
+
+    results = BatchOutcome(many=True)
+
+
+def read_subjects(given: list[dict[str, str]]) -> tuple[SubjectRef, ...]:
+    """Return data subjects; raise ValidationError for members this tenant does not have."""
+    subjects = []
+    for place, subject in enumerate(given):
+        kind, value = subject["type"], subject["value"]
+        if kind == "member":
+            member_id = parse_id("member", value)
+            if not Member.objects.filter(pk=member_id).exists():
+                words = "This tenant has no such member."
+                raise ValidationError(
+                    {"subjects": {str(place): {"value": words}}}, code="unknown_member"
+                )
+            value = str(member_id or UUID(int=0))
+        subjects.append(SubjectRef(kind, value))  # type: ignore[arg-type]  # a Choice of its types
+    return tuple(subjects)

@@ -1,0 +1,174 @@
+"""The plan of a search: the policy itself picks the rows, in a private database without statistics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connection
+
+from ambit.access.clearance import clearance_for
+from ambit.corpus.search import search
+from tenants.scope import tenant_scope
+from tests.database.private import PrivateDatabase
+from tests.database.worlds import (
+    Passage,
+    grant,
+    make_collection,
+    make_member,
+    make_tenant,
+    publish,
+    unit,
+    working,
+)
+
+N_ROWS = 3000
+BIG = {"corpus_chunk", "corpus_chunkvector", "corpus_chunklexemes"}
+# Copies of a document's one chunk; a plan does not depend on what the vectors hold.
+_MULTIPLY = (
+    "CREATE TEMP TABLE ids ON COMMIT DROP AS"
+    " SELECT gen_random_uuid() AS id, n AS ordinal FROM generate_series(1, {n}) n",
+    *(
+        f"INSERT INTO {table} SELECT (jsonb_populate_record(t, to_jsonb(ids))).*"  # noqa: S608
+        f" FROM {table} t, ids WHERE t.document_id = '{{document}}'"
+        for table in ("corpus_chunk", "corpus_chunkvector", "corpus_chunklexemes")
+    ),
+)
+
+
+class Explained(Exception):
+    """Carries the plan of a search that was not run."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.plan = plan
+
+
+@pytest.fixture(scope="module")
+def asker(private: PrivateDatabase) -> Iterator[tuple[UUID, UUID]]:
+    """Return a tenant and a member who reads one of two large audiences, beside a large tenant."""
+    with private.in_use(), private.superuser() as superuser:
+        superuser.execute("ALTER SYSTEM SET autovacuum = off")
+        superuser.execute("SELECT pg_reload_conf()")
+        documents = []
+        for _ in range(2):
+            tenant_id = make_tenant()
+            with working(tenant_id):
+                alice, bob = make_member(), make_member()
+                collections = [
+                    make_collection(grant("owner", member=alice), grant("reader", member=bob)),
+                    make_collection(grant("owner", member=alice)),
+                ]
+            documents += [
+                publish(
+                    tenant_id=tenant_id,
+                    by=alice,
+                    collection_id=collection_id,
+                    passages=[Passage("harbor", unit(0))],
+                )
+                for collection_id in collections
+            ]
+        for document_id in documents:
+            with superuser.transaction():
+                for statement in _MULTIPLY:
+                    superuser.execute(statement.format(n=N_ROWS, document=document_id).encode())
+        yield tenant_id, bob
+
+
+def _plan(tenant_id: UUID, member_id: UUID, *, collections: list[UUID] | None) -> dict[str, Any]:
+    def explain(execute: Any, sql: str, *rest: Any) -> Any:
+        if "near_ranked" not in sql:
+            return execute(sql, *rest)
+        execute(f"EXPLAIN (FORMAT JSON) {sql}", *rest)
+        (found,) = rest[-1]["cursor"].fetchone()
+        raise Explained((found if isinstance(found, list) else json.loads(found))[0]["Plan"])
+
+    with (
+        pytest.raises(Explained) as explained,
+        tenant_scope(tenant_id),
+        connection.execute_wrapper(explain),
+    ):
+        search(
+            clearance=clearance_for(member_id=member_id),
+            query="harbor",
+            embedding=unit(0).tolist(),
+            k=10,
+            collection_ids=collections,
+        )
+    return explained.value.plan
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from _nodes(child)
+
+
+def _index_conditions(node: dict[str, Any]) -> str:
+    return " ".join(n.get("Index Cond", "") for n in _nodes(node))
+
+
+def _forget_statistics(private: PrivateDatabase) -> None:
+    with private.superuser() as superuser:
+        superuser.execute(
+            "SELECT pg_clear_relation_stats('public', relname) FROM pg_class"
+            " WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+        )
+        superuser.execute("DELETE FROM pg_statistic WHERE starelid::regclass::text LIKE 'corpus%'")
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_the_policys_tenant_and_audiences_are_the_index_condition(
+    private: PrivateDatabase, asker: tuple[UUID, UUID], *, analyzed: bool
+) -> None:
+    tenant_id, bob = asker
+    _forget_statistics(private)
+    if analyzed:
+        with private.superuser() as superuser:
+            superuser.execute("ANALYZE")
+
+    with private.in_use():
+        plan = _plan(tenant_id, bob, collections=None)
+
+    legs = _legs(plan)
+    assert {leg["Relation Name"] for leg in legs} == {"corpus_chunkvector", "corpus_chunklexemes"}
+    for leg in legs:
+        condition = _index_conditions(leg)
+        assert leg["Node Type"] in {"Index Scan", "Bitmap Heap Scan"}, leg
+        assert "tenant_id = " in condition, leg
+        assert "audience_id = ANY" in condition, leg
+        assert "current_setting('ambit.audience_ids'" in condition, leg
+    assert _whole_scans(plan) == []
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_a_search_in_named_collections_reads_rows_of_visible_documents_alone(
+    private: PrivateDatabase, asker: tuple[UUID, UUID], *, analyzed: bool
+) -> None:
+    tenant_id, bob = asker
+    _forget_statistics(private)
+    if analyzed:
+        with private.superuser() as superuser:
+            superuser.execute("ANALYZE")
+
+    with private.in_use():
+        plan = _plan(tenant_id, bob, collections=[tenant_id])
+
+    for leg in _legs(plan):
+        condition = _index_conditions(leg)
+        assert "tenant_id = " in condition, leg
+        # By audience, or from documents that the policy let through.
+        assert "audience_id = ANY" in condition or "document_id = corpus_document" in condition
+    assert _whole_scans(plan) == []
+
+
+def _legs(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the scans of the two legs, by the names that the statement gives them."""
+    names = {"corpus_chunkvector", "corpus_chunklexemes"}
+    return [node for node in _nodes(plan) if node.get("Alias") in names]
+
+
+def _whole_scans(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [n for n in _nodes(plan) if n["Node Type"] == "Seq Scan" and n["Relation Name"] in BIG]
