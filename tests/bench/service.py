@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 
 from ambit.config.embedded import Embedded
-from ambit.config.runtime import Stack
+from ambit.config.runtime.supervisor import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"

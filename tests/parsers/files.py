@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Mapping
 
 _W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 _A = (
@@ -23,7 +24,7 @@ _TYPES = (
 )
 
 
-def archive(parts: dict[str, str | bytes], *, stored: bool = False) -> bytes:
+def archive(parts: Mapping[str, str | bytes], *, stored: bool = False) -> bytes:
     out = io.BytesIO()
     method = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
     with zipfile.ZipFile(out, "w", method) as target:

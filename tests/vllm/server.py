@@ -73,15 +73,19 @@ class VllmServer:
             float(value) for value in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)
         )
 
-    def running(self) -> float:
-        return self.metric("vllm:num_requests_running")
-
     def wait_for_running(self, wanted: int, *, limit_s: float) -> float:
-        """Return the seconds until so many requests ran."""
+        """Return the seconds until so many requests were at work."""
+        return self._wait_for("vllm:num_requests_running", wanted, limit_s)
+
+    def wait_for_waiting(self, wanted: int, *, limit_s: float) -> float:
+        """Return the seconds until so many requests were queued."""
+        return self._wait_for("vllm:num_requests_waiting", wanted, limit_s)
+
+    def _wait_for(self, name: str, wanted: int, limit_s: float) -> float:
         started = time.monotonic()
-        while self.running() != wanted:
+        while (now := self.metric(name)) != wanted:
             waited = time.monotonic() - started
-            assert waited < limit_s, f"{self.running()} requests run, not {wanted}"
+            assert waited < limit_s, f"{name} is {now}, not {wanted}"
             time.sleep(0.05)
         return time.monotonic() - started
 

@@ -253,23 +253,25 @@ def test_a_deadline_already_passed_sends_nothing(relay: Relay) -> None:
 def test_a_full_queue_is_tried_once_more_and_then_unavailable(
     relay: Relay, configured: VllmServer
 ) -> None:
-    async def flood() -> tuple[list[Completion | BaseException], int]:
-        # Four at work and two waiting fill the server of these tests.
-        filling = [asyncio.create_task(ask(max_tokens=ENDLESS)) for _ in range(12)]
-        await until(lambda: sum(task.done() for task in filling) >= 6, limit_s=120)
+    async def one_too_many() -> int:
+        filling = []
+        # Four at work and two waiting fill the server of these tests; one by one, because a
+        # request counts as waiting until it is scheduled.
+        for n_running, n_waiting in [(1, 0), (2, 0), (3, 0), (4, 0), (4, 1), (4, 2)]:
+            filling.append(asyncio.create_task(ask(max_tokens=ENDLESS)))
+            await asyncio.to_thread(configured.wait_for_running, n_running, limit_s=60)
+            await asyncio.to_thread(configured.wait_for_waiting, n_waiting, limit_s=60)
         before = len(relay.requests())
-        late = await asyncio.gather(ask(), return_exceptions=True)
+        with pytest.raises(GenerationUnavailable) as raised:
+            await ask()
         n_tries = len(relay.requests()) - before
         for task in filling:
             task.cancel()
         await asyncio.gather(*filling, return_exceptions=True)
-        return late, n_tries
+        assert (raised.value.reason, raised.value.status) == ("busy", 503)
+        return n_tries
 
-    (late,), n_tries = run(flood())
-
-    assert isinstance(late, GenerationUnavailable)
-    assert (late.reason, late.status) == ("busy", 503)
-    assert n_tries == 2
+    assert run(one_too_many()) == 2
     configured.wait_for_running(0, limit_s=30)
 
 

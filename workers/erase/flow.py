@@ -20,6 +20,8 @@ from workers.erase.verify import verify
 logger = logging.getLogger(__name__)
 
 WORKER = Actor("worker", None)
+# An upload that began before the request is still under way: it may be about the person.
+UNSETTLED_DELAY_S = 1.0
 FIRST_DELAY_S = 30.0
 MAX_DELAY_S = 3600.0
 
@@ -35,6 +37,10 @@ def erase(held: Claim) -> None:
             _finish(held)
             return
         destroy(held, case.scope, case_id=case.id)
+        if not case.settled:
+            logger.info("erase.unsettled", extra={"object_id": str(held.object_id)})
+            put_back(held, delay_s=UNSETTLED_DELAY_S, counted=False)
+            return
         verdict = verify(held, case.scope)
         write_receipt(held, case, verdict)
         _come_back(held, verdict)

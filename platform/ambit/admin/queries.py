@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -10,6 +11,7 @@ from django.utils import timezone
 
 from ambit.access.queries import list_collections_as_custodian
 from ambit.admin.pages.erasures import OPEN_STATES
+from ambit.admin.words import UNFINISHED
 from ambit.corpus.queries import list_documents_as_custodian
 from ambit.corpus.types import DocumentView
 from ambit.erasure.queries import list_erasures
@@ -32,6 +34,16 @@ class Erasures:
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """Documents by state; more: there are others that were not counted."""
+
+    n_ready: int
+    n_unfinished: int
+    n_failed: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
     """How far a new tenant is set up."""
 
@@ -48,6 +60,19 @@ def open_erasures() -> Erasures:
         n_open=len(cases),
         due_soon=tuple(c for c in cases if c.due_at <= soon),
         incomplete=tuple(c for c in cases if c.state == "incomplete"),
+    )
+
+
+def document_counts() -> Counts:
+    """Count documents by state among the newest thousand."""
+    found = list_documents_as_custodian(after=None, limit=COUNTED + 1)
+    states = Counter("deleted" if d.hidden_at else d.latest.state for d in found[:COUNTED])
+    unfinished = sum(states[s] for s in UNFINISHED)
+    return Counts(
+        n_ready=states["ready"],
+        n_unfinished=unfinished,
+        n_failed=states["failed"],
+        more=len(found) > COUNTED,
     )
 
 

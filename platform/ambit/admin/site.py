@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.forms import AdminAuthenticationForm
@@ -26,6 +26,11 @@ from ambit.admin.palette import results_for
 from ambit.admin.seats import seat_of
 from ambit.admin.signin import TooManyGuesses
 from tenants.models import Account
+
+if TYPE_CHECKING:
+    _PasswordChangeForm = PasswordChangeForm[Account]
+else:
+    _PasswordChangeForm = PasswordChangeForm
 
 PAGE_MODULES = (
     "home", "tenants", "members", "keys", "groups", "collections", "documents", "upload",
@@ -60,7 +65,7 @@ class SignInForm(AdminAuthenticationForm):
             ) from error
 
 
-class OwnPasswordForm(PasswordChangeForm[Account]):
+class OwnPasswordForm(_PasswordChangeForm):
     """Asks for the present password and, twice, for one of the person's own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -23,19 +23,26 @@ MAX_QUOTES = 4
 MAX_UNIT_CHARACTERS = 500
 MAX_ANSWER_CHARACTERS = 1200
 
-# How much of the evidence each sign is worth; found by logistic regression, then rounded.
-W_SENTENCE = 0.6
-W_PASSAGE = 0.2
-W_COVER = 0.2
-ANSWER_FROM = 0.5
-# A further sentence is quoted when it comes this close to the best.
-WITHIN = 0.10
+# Measured with 8 passages a question. Chosen on two sample tenants (65 questions that their documents
+# answer, 65 that they do not) and 458 medical ones; held out were 25 + 25 about a third company's
+# policies and 429 medical ones on other topics. Held out, answered when answerable: company 92 %,
+# medical 99 %; abstained when not: company 96 %, medical question of another trade 100 %, medical
+# question about a disease like those indexed 71 %. The sentence quoted first holds the answer in 86
+# of 90 company questions. At 0.76: 76 %, 97 %, 100 %, 100 %, 83 %.
+ANSWER_FROM = 0.70
+COVER_COUNTS = 0.6
+NAME_MISSING = 0.1
+# A further sentence is quoted when its evidence comes this close to the best.
+WITHIN = 0.06
 SAME_MEANING = 0.92
 
 _WORDS = re.compile(r"\w+")
 _ENDS_SENTENCE = re.compile(r"[.!?…。！？:：;][\"'”’»)」』\]]*$")
 _ASKS = re.compile(r"[?？][\"'”’»)」』]*$")
 _ITEM = re.compile(r"\s*(?:[-–*•·‣▪#>|]|\(?(?:\d{1,3}|[a-z])[.)]\s)", re.IGNORECASE)
+_BULLET = re.compile(r"(?:[-–*•·‣▪]|#+)\s+")
+# A row of a table, as the parsers write it: "Post: Porter; Salary: 31000".
+_NEXT_ROW = re.compile(r"\n(?=[^\W_][^:;.\n]{0,60}: )")
 _BREAKS = re.compile(r"(?<=[;,、；，])\s*|\s+")
 _LOOKS_LIKE_MARKER = re.compile(r"[\[［【]([^\[\]【】［］]*)[\]］】]")
 
@@ -109,7 +116,12 @@ def _candidates(*, asked: Facts, passages: Sequence[Passage]) -> list[_Unit]:
 
 def _units(*, passage_index: int, text: str) -> Iterator[_Unit]:
     """Yield what can be quoted; headings and questions only introduce what follows them."""
-    spans = [part for span in _with_their_lists(text) for part in _cut(text, span[0], span[1])]
+    spans = [
+        part
+        for start, end in _with_their_lists(text)
+        for row_start, row_end in _rows(text, start, end)
+        for part in _cut(text, row_start, row_end)
+    ]
     heading = ""
     for number, (start, end) in enumerate(spans):
         unit = text[start:end]
@@ -152,6 +164,15 @@ def _with_their_lists(text: str) -> Iterator[tuple[int, int]]:
         yield opened
 
 
+def _rows(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the span by rows where it is a table, each without its bullet."""
+    for newline in _NEXT_ROW.finditer(text, start, end):
+        yield start, newline.start()
+        start = newline.end()
+    bullet = _BULLET.match(text, start, end)
+    yield (bullet.end() if bullet else start), end
+
+
 def _cut(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield the span, in pieces between words where it is too long to quote."""
     while end - start > MAX_UNIT_CHARACTERS:
@@ -178,12 +199,30 @@ def _scored(
     scored = []
     for unit, text, vector in zip(candidates, texts, vectors, strict=True):
         passage = passages[unit.passage_index]
-        cosine = float(np.dot(asked_vector, vector))
-        similarity = cosine if passage.similarity is None else passage.similarity
-        cover = _cover(asked, f"{passage.title}\n{passage.section}\n{text}")
-        evidence = W_SENTENCE * cosine + W_PASSAGE * similarity + W_COVER * cover
+        stands_in = f"{passage.title}\n{passage.section}"
+        evidence = _evidence(
+            cosine=float(np.dot(asked_vector, vector)),
+            cover=_cover(asked, f"{stands_in}\n{text}"),
+            missing=_named_missing(asked, f"{stands_in}\n{passage.text}"),
+        )
         scored.append(_Scored(unit, evidence, vector))
     return sorted(scored, key=lambda s: (-s.evidence, s.unit.passage_index, s.unit.start))
+
+
+def _evidence(*, cosine: float, cover: float, missing: float) -> float:
+    """Return how well a sentence answers: by meaning or by words, less for names not there."""
+    unlike = (1 - max(cosine, 0.0)) * (1 - COVER_COUNTS * cover)
+    return 1 - unlike - NAME_MISSING * missing
+
+
+def _named_missing(asked: Facts, text: str) -> float:
+    """Return the share of the question's names and numbers that the text lacks."""
+    there = vocabulary(text)
+    found = [
+        *(there.has_number(forms) for forms in asked.numbers),
+        *(there.has_word(name) for name in asked.names),
+    ]
+    return found.count(False) / len(found) if found else 0.0
 
 
 def _cover(asked: Facts, text: str) -> float:

@@ -28,9 +28,13 @@ from ambit.api.pagination import BadCursor
 from ambit.api.principals import PrincipalNotFound
 from ambit.corpus.queries import ContentNotReady, DocumentNotFound
 from ambit.corpus.services import ExternalIdTaken, NotRetryable
+from ambit.corpus.holdings import DocumentsUnknown
+from ambit.erasure.queries import ErasureNotFound, ReceiptNotReady
+from ambit.erasure.services import NothingNamed, ReasonMissing, TooMuchNamed
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable
 from ambit.inference.vllm import GenerationRefused, GenerationTimedOut, GenerationUnavailable
 from ambit.keys.keyring import KeyUnavailable
+from tenants.holdings import SubjectAmbiguous
 from tenants.queries import GroupNotFound, KeyNotFound, MemberNotFound
 from tenants.services import GroupCycle, GroupTaken, MemberTaken, SlugTaken, UnknownScope
 
@@ -185,6 +189,21 @@ TABLE: dict[type[BaseException], Problem] = {
     KeyNotFound: Problem(
         404, "key_not_found", "No such key", "There is no such key in this tenant."
     ),
+    ErasureNotFound: Problem(
+        404, "erasure_not_found", "No such erasure", "There is no such erasure in this tenant."
+    ),
+    ReceiptNotReady: Problem(
+        404,
+        "receipt_not_ready",
+        "No receipt yet",
+        "The receipt is written when the erasure is `closed` or `incomplete`: poll the erasure.",
+    ),
+    DocumentsUnknown: Problem(
+        404,
+        "document_not_found",
+        "No such document",
+        "Some of the documents do not exist in this tenant. Nothing was erased.",
+    ),
     # How it was asked.
     drf.MethodNotAllowed: Problem(
         405, "method_not_allowed", "No such method here", "The Allow header names the methods."
@@ -219,6 +238,28 @@ TABLE: dict[type[BaseException], Problem] = {
         "duplicate_principal",
         "A principal is named twice",
         "Give each principal one role. Nothing was changed.",
+    ),
+    NothingNamed: Problem(
+        400,
+        "nothing_named",
+        "Nothing is named",
+        "Name a `subject`, or at least one id in `documents`. Nothing was erased.",
+    ),
+    TooMuchNamed: Problem(
+        400,
+        "too_much_named",
+        "Two things are named",
+        "Send `subject` or `documents`, one erasure for each. Nothing was erased.",
+    ),
+    ReasonMissing: Problem(
+        400, "reason_missing", "The reason is missing", "Send a `reason`. Nothing was erased."
+    ),
+    SubjectAmbiguous: Problem(
+        409,
+        "subject_ambiguous",
+        "Several members answer to this",
+        "Name the member by id: `{{\"type\": \"member\", \"value\": \"mem_…\"}}`."
+        " Nothing was erased.",
     ),
     UnknownScope: Problem(
         400, "unknown_scope", "No such scope", "GET /v1/schema lists the scopes."

@@ -123,7 +123,13 @@ def _audiences_of(document_ids: Sequence[UUID]) -> Iterator[None]:
 
 @contextmanager
 def _every_audience() -> Iterator[None]:
-    with audience_scope(set(Document.objects.values_list("audience_id", flat=True))):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT audience_id FROM corpus_document WHERE tenant_id = %s",
+            [current_tenant_id()],
+        )
+        audiences = [audience for (audience,) in cursor.fetchall()]
+    with audience_scope(audiences):
         yield
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Literal
 from uuid import UUID
 
+from django.db import connection
 from django.utils import timezone
 
 from ambit.corpus.holdings import versions_of
@@ -36,6 +37,17 @@ KINDS = {
 
 class CaseNotFound(LookupError):
     """There is no such case in this tenant."""
+
+
+def this_transaction() -> int:
+    """Return the number of the transaction in scope."""
+    return _number("SELECT pg_current_xact_id()::text::bigint")
+
+
+def is_settled(case: Erasure) -> bool:
+    """Say whether every transaction as old as the request has ended."""
+    oldest = _number("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+    return oldest > case.request_xid
 
 
 def scope_of(case: Erasure) -> Scope:
@@ -123,6 +135,13 @@ def mark(case_id: UUID, state: MarkedState, *, attempt: int | None = None) -> No
 def keep_receipt(case_id: UUID, receipt: dict[str, Any]) -> None:
     """Store a case's receipt in place of the one before."""
     Erasure.objects.filter(pk=case_id).update(receipt=receipt)
+
+
+def _number(statement: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        (n,) = cursor.fetchone()
+    return int(n)
 
 
 def _noted(case_id: UUID) -> dict[str, ErasureHolding]:

@@ -40,6 +40,8 @@ class Erasure(TenantModel):
     incomplete_at = models.DateTimeField(null=True)
     # The tenant's cache generation when the case was received.
     salt_epoch = models.PositiveIntegerField(default=0)
+    # The request's transaction: the case is settled once every older one has ended.
+    request_xid = models.BigIntegerField(default=0)
     # Of the documents, those that declare other identifiers too, of this or of other people.
     n_shared_documents = models.PositiveIntegerField(default=0)
     attempts = models.PositiveIntegerField(default=0)

@@ -134,6 +134,10 @@ TABLES: dict[str, Table] = {
         ("object_id", "object_repr", "change_message"),
         kept_because="the application's role may not write it; pages record audit events instead",
     ),
+    "ambit_admin_signinguess": Table(
+        ("place_hash",),
+        kept_because="keyed hashes of wrong sign-ins, which only the operator's role reaches",
+    ),
     "django_content_type": Table(("app_label", "model"), kept_because=FRAMEWORK),
     "django_migrations": Table(("app", "name"), kept_because=FRAMEWORK),
     "auth_permission": Table(("name", "codename"), kept_because=FRAMEWORK),

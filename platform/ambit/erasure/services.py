@@ -33,8 +33,10 @@ from ambit.erasure.cases import (
     CaseNotFound,
     add_items,
     count_found,
+    is_settled,
     note_found,
     scope_of,
+    this_transaction,
     with_epoch,
 )
 from ambit.erasure.models import Erasure, ErasureState
@@ -114,6 +116,8 @@ def take_up(case_id: UUID) -> Case:
         case = Erasure.objects.select_for_update().filter(pk=case_id, closed_at=None).first()
         if case is None:
             raise CaseNotFound(case_id)
+        # Asked before looking: whatever is committed by then is seen below.
+        settled = is_settled(case)
         noted = scope_of(case)
         late = _late(case, noted)
         lock_documents(late.document_ids)
@@ -123,7 +127,7 @@ def take_up(case_id: UUID) -> Case:
         add_items(case_id, late)
         scope = scope_of(case)
         note_found(case_id, count_found(scope))
-        return Case(case_id, scope)
+        return Case(case_id, scope, settled)
 
 
 def _late(case: Erasure, noted: Scope) -> Scope:
@@ -231,6 +235,7 @@ def _open(request: _Request, reason: str, received_at: datetime) -> UUID:
         due_at=due_at(received_at),
         hidden_at=timezone.now(),
         salt_epoch=get_tenant().salt_epoch,
+        request_xid=this_transaction(),
         n_shared_documents=_shared(request),
     )
     add_items(case_id, scope)

@@ -75,6 +75,9 @@ class Case:
 
     id: UUID
     scope: Scope
+    # Whether every transaction that was under way at the request has ended: nothing can come in
+    # late any more.
+    settled: bool
 
 
 @dataclass(frozen=True, slots=True)

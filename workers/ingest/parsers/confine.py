@@ -79,7 +79,7 @@ def die_with_parent(parent_pid: int) -> None:
     """Be killed when the parent dies, also when that happened before this line ran."""
     if sys.platform != "linux":
         return
-    pass
+    _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent_pid:
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -12,6 +12,7 @@ from ambit.admin.health import parts
 from ambit.admin.page import here, page, show
 from ambit.admin.queries import (
     SHOWN,
+    document_counts,
     failed_documents,
     keys_expiring,
     n_events_since,
@@ -20,7 +21,6 @@ from ambit.admin.queries import (
 )
 from ambit.admin.seats import EVERY_ROLE
 from ambit.corpus.canary import CANARY_TENANT
-from ambit.corpus.queries import count_documents_as_custodian
 from tenants.models import Member, Tenant
 from tenants.queries import OPERATOR
 
@@ -39,7 +39,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     failed = failed_documents()
     return show(
         request, "home.html", title="Home", erasures=open_erasures(), failed=failed[:SHOWN],
-        more_failed=len(failed) > SHOWN, counts=count_documents_as_custodian(), keys=keys_expiring(),
+        more_failed=len(failed) > SHOWN, counts=document_counts(), keys=keys_expiring(),
         setting=setting(seat.member_id), n_members=Member.objects.count(),
     )  # fmt: skip
 

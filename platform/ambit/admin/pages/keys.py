@@ -15,7 +15,13 @@ from ambit.admin.forms import PlainForm
 from ambit.admin.page import page, show, to
 from tenants.models import ApiKey, Member
 from tenants.queries import KeyNotFound, get_member, list_keys
-from tenants.services import MEMBER_SCOPES, SCOPES, create_member_key, create_service_key, revoke_key
+from tenants.services import (
+    MEMBER_SCOPES,
+    SCOPES,
+    create_member_key,
+    create_service_key,
+    revoke_key,
+)
 
 ROLES = ("admin",)
 SCOPE_WORDS = {

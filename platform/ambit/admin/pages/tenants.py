@@ -11,7 +11,6 @@ from django.db.models import Q
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
-from uuid import UUID
 
 from ambit.admin.accounts import (
     AlreadyHasSignIns,

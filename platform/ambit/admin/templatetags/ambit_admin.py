@@ -113,3 +113,15 @@ def key_state(key: Any) -> str:
     if key.revoked_at:
         return "revoked"
     return "expired" if key.expires_at and key.expires_at <= timezone.now() else "active"
+
+
+@register.simple_tag
+def closed_at(case: Any) -> datetime | None:
+    """Return when an erasure was closed; None while it is not."""
+    return case.at("closed") if case.state == "closed" else None  # type: ignore[no-any-return]
+
+
+@register.filter
+def words(text: str) -> list[str]:
+    """Return the words of a text."""
+    return text.split()

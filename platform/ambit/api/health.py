@@ -1,0 +1,158 @@
+"""Probes: is the process alive, is everything it needs there."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import psutil
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from redis.exceptions import RedisError
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from ambit.api.permissions import PUBLIC
+from ambit.api.shapes import Output
+from ambit.api.views import AmbitView
+from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable, embed_query
+
+# A probe may come every second from several places; what it finds is asked once in this time.
+FRESH_S = 2.0
+PROBE_TEXT = "ready"
+REDIS_TIMEOUT_S = 2
+
+
+class LiveOutput(Output):
+    """Alive."""
+
+    status = serializers.CharField()
+
+
+class ReadyOutput(Output):
+    """Ready, or which part is not."""
+
+    status = serializers.ChoiceField(["ready", "not_ready"])
+    parts = serializers.DictField(child=serializers.ChoiceField(["ready", "not_ready"]))
+
+
+class LiveView(AmbitView):
+    """Whether the process answers."""
+
+    policies = {"GET": PUBLIC}
+
+    @extend_schema(responses=LiveOutput)
+    def get(self, request: Request) -> Response:
+        """Say that the process is alive; asks nothing else."""
+        return Response({"status": "live"})
+
+
+class ReadyView(AmbitView):
+    """Whether everything it needs is there."""
+
+    policies = {"GET": PUBLIC}
+    # Given by the composition root: what is wrong with the isolation of tenants.
+    isolation_faults: Callable[[], list[str]] | None = None
+
+    @extend_schema(responses={200: ReadyOutput, 503: ReadyOutput})
+    def get(self, request: Request) -> Response:
+        """Say whether requests can be served, and which part is missing where not."""
+        parts = _fresh_parts(self.isolation_faults)
+        words = {name: "ready" if ok else "not_ready" for name, ok in parts.items()}
+        # Accepted uploads are safe without Redis: it delays work and refuses none.
+        ready = all(ok for name, ok in parts.items() if name != "redis")
+        body = {"status": "ready" if ready else "not_ready", "parts": words}
+        if ready:
+            return Response(body)
+        return Response(body, status=503, headers={"Retry-After": "2"})
+
+
+class MetricsView(AmbitView):
+    """Figures of this process; never a tenant's."""
+
+    policies = {"GET": PUBLIC}
+
+    @extend_schema(responses={(200, "text/plain"): OpenApiTypes.STR})
+    def get(self, request: Request) -> HttpResponse:
+        """Show the process' figures in Prometheus' text format."""
+        process = psutil.Process()
+        with process.oneshot():
+            times = process.cpu_times()
+            figures = {
+                "process_cpu_seconds_total": ("counter", times.user + times.system),
+                "process_resident_memory_bytes": ("gauge", process.memory_info().rss),
+                "process_open_fds": ("gauge", process.num_fds()),
+                "process_start_time_seconds": ("gauge", process.create_time()),
+            }
+        lines = [
+            "# TYPE ambit_build_info gauge",
+            f'ambit_build_info{{version="{version("ambit")}"}} 1',
+        ]
+        for name, (kind, value) in figures.items():
+            lines += [f"# TYPE {name} {kind}", f"{name} {value}"]
+        return HttpResponse(
+            "\n".join(lines) + "\n", content_type="text/plain; version=0.0.4; charset=utf-8"
+        )
+
+
+_last: dict[str, Any] = {"at": 0.0, "pid": 0, "parts": {}}
+
+
+def _fresh_parts(isolation_faults: Callable[[], list[str]] | None) -> dict[str, bool]:
+    now = time.monotonic()
+    if _last["pid"] != os.getpid() or now - _last["at"] > FRESH_S:
+        parts = {
+            "postgres": _database_answers(),
+            "redis": _redis_answers(),
+            "embeddings": _embeddings_answer(),
+            "isolation": _isolation_holds(isolation_faults),
+        }
+        _last.update(at=time.monotonic(), pid=os.getpid(), parts=parts)
+    found: dict[str, bool] = _last["parts"]
+    return found
+
+
+def _database_answers() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return False
+    return True
+
+
+def _redis_answers() -> bool:
+    client = redis.Redis.from_url(
+        settings.REDIS_URL, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+    )
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False
+    finally:
+        client.close()
+
+
+def _embeddings_answer() -> bool:
+    try:
+        embed_query(PROBE_TEXT)
+    except (EmbeddingUnavailable, EmbeddingRefused):
+        return False
+    return True
+
+
+def _isolation_holds(isolation_faults: Callable[[], list[str]] | None) -> bool:
+    if isolation_faults is None:
+        return False
+    try:
+        return not isolation_faults()
+    except DatabaseError:
+        return False

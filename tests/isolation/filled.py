@@ -1,0 +1,137 @@
+"""A tenant with a row in every table, and how to say in whose context a bare connection reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from django.apps import apps
+from django.db import connection, models
+from django.utils import timezone
+
+from ambit.access.clearance import clearance_for
+from ambit.answers.services import save_exchange
+from ambit.answers.types import Answer, Usage
+from ambit.corpus.search import search
+from ambit.corpus.types import SubjectRef
+from ambit.erasure.models import Erasure, ErasureHolding, ErasureItem
+from ambit.jobs.kinds import ERASE
+from ambit.jobs.models import Job
+from tenants import services
+from tenants.models import Account, IdempotencyKey
+from tenants.scope import audience_scope, tenant_scope
+from tests.database.worlds import (
+    Passage,
+    grant,
+    make_collection,
+    make_group,
+    make_member,
+    make_tenant,
+    publish,
+    unit,
+    working,
+)
+
+_ANSWER = Answer(
+    text="At six.",
+    abstained=False,
+    generator="extractive",
+    citations=(),
+    unsupported=(),
+    usage=Usage(),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A tenant, its owner of everything, and what the owner's context would be."""
+
+    tenant_id: UUID
+    alice: UUID
+    carol: UUID
+    collection_id: UUID
+    document_id: UUID
+    group_id: UUID
+    answer_id: UUID
+    audience_ids: tuple[UUID, ...]
+
+
+def fill_tenant() -> Filled:
+    """Make a tenant with at least one row in every table that has a tenant_id."""
+    tenant_id = make_tenant()
+    with working(tenant_id):
+        alice, carol = make_member("alice", role="admin"), make_member("carol")
+        group_id = make_group(members=[alice], groups=[make_group()])
+        collection_id = make_collection(
+            grant("owner", member=alice), grant("reader", group=group_id)
+        )
+        services.create_service_key(name="service", scopes=["search"])
+    document_id = publish(
+        tenant_id=tenant_id,
+        by=alice,
+        collection_id=collection_id,
+        passages=[Passage("The harbor opens at six.", unit(0))],
+        subjects=(SubjectRef("email", "someone@example.org"),),
+    )
+    account = Account(
+        tenant_id=tenant_id, member_id=alice, sign_in=f"{uuid4().hex}@example.org", password="!"
+    )
+    account.save(using="operator", force_insert=True)
+    with working(tenant_id, member_id=alice):
+        clearance = clearance_for(member_id=alice)
+        answer_id = save_exchange(
+            member_id=alice,
+            question="When?",
+            answer=_ANSWER,
+            passages=search(clearance=clearance, query="harbor", embedding=unit(0).tolist(), k=1),
+        )
+        _fill_the_rest()
+    return Filled(
+        tenant_id,
+        alice,
+        carol,
+        collection_id,
+        document_id,
+        group_id,
+        answer_id,
+        clearance.audience_ids,
+    )
+
+
+def _fill_the_rest() -> None:
+    now = timezone.now()
+    IdempotencyKey.objects.create(
+        actor_id=uuid4(), key_hash="k", request_hash="r", status=201, object_kind="document"
+    )
+    # Far from due, so that no worker takes it.
+    Job.objects.create(name=ERASE.name, object_id=uuid4(), run_after=now + timedelta(days=3650))
+    erasure = Erasure.objects.create(
+        subject_type="documents", requested_by_kind="service", received_at=now, due_at=now
+    )
+    ErasureItem.objects.create(erasure_id=erasure.pk, kind="document", object_id=uuid4())
+    ErasureHolding.objects.create(erasure_id=erasure.pk, name="documents")
+
+
+def tenant_tables() -> list[str]:
+    """Return the tables with a tenant_id as the models know them; test_schema knows the catalogue's."""
+    return sorted(
+        model._meta.db_table
+        for model in apps.get_models()
+        if any(isinstance(f, models.UUIDField) and f.name == "tenant_id" for f in _fields(model))
+    )
+
+
+def _fields(model: type[models.Model]) -> list[models.Field]:  # type: ignore[type-arg]
+    return [f for f in model._meta.get_fields() if isinstance(f, models.Field)]
+
+
+def rows_seen_by_their_owner(filled: Filled, table: str) -> int:
+    """Count a table's rows in the context of who may see them all."""
+    with (
+        tenant_scope(filled.tenant_id, member_id=filled.alice, custody=True),
+        audience_scope(filled.audience_ids),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(f"SELECT count(*) FROM {table}")  # noqa: S608 - names of our tables
+        return int(cursor.fetchone()[0])

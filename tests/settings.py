@@ -1,0 +1,20 @@
+"""What differs under test: a data directory of its own, made before the settings are read."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+# A pytest plugin reads the settings before any conftest.py: they must find their place already set.
+_FOREIGN = ("DATABASE_URL", "REDIS_URL")
+for _name in [n for n in os.environ if n.startswith("AMBIT_") or n in _FOREIGN]:
+    del os.environ[_name]
+os.environ["AMBIT_DATA_DIR"] = os.environ["AMBIT_TEST_DATA_DIR"] = str(
+    Path(tempfile.mkdtemp(prefix="ambit-test-")).resolve()
+)
+atexit.register(shutil.rmtree, os.environ["AMBIT_DATA_DIR"], ignore_errors=True)
+
+from ambit.config.settings import *  # noqa: E402,F403 - with the place set above
