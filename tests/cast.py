@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -36,6 +37,12 @@ from tenants.scope import tenant_scope
 HANDBOOK = "Employees get 27 days of annual leave. Unused days lapse in March."
 
 
+@cache
+def _client() -> APIClient:
+    # One for all: each would load the middleware anew.
+    return APIClient(raise_request_exception=False)
+
+
 @dataclass(frozen=True)
 class Api:
     """A way to call the API in this process: a key, and whom it acts for."""
@@ -49,10 +56,9 @@ class Api:
         if self.member is not None:
             headers["Ambit-Member"] = self.member
         headers |= extra.pop("headers", {})
-        client = APIClient(raise_request_exception=False)
         if body is not None and "format" not in extra and "content_type" not in extra:
             extra["format"] = "json"
-        return getattr(client, method.lower())(path, body, headers=headers, **extra)
+        return getattr(_client(), method.lower())(path, body, headers=headers, **extra)
 
     def get(self, path: str, query: dict[str, Any] | None = None, **extra: Any) -> Any:
         """Send GET."""

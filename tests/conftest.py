@@ -5,6 +5,7 @@ Nothing is mocked, rolled back or truncated: every test makes tenants of its own
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 
@@ -38,7 +39,7 @@ def session_stack(
     running = Stack(settings.EMBEDDED, port=free_port(), parts=parts)
     with running, django_db_blocker.unblock():
         call_command("migrate", database="owner", interactive=False, verbosity=0)
-        call_command("plant_canary", verbosity=0)
+        call_command("plant_canary", stdout=io.StringIO())
         yield running
         for connection in connections.all(initialized_only=True):
             connection.close()

@@ -15,6 +15,7 @@ for _name in [n for n in os.environ if n.startswith("AMBIT_") or n in _FOREIGN]:
 os.environ["AMBIT_DATA_DIR"] = os.environ["AMBIT_TEST_DATA_DIR"] = str(
     Path(tempfile.mkdtemp(prefix="ambit-test-")).resolve()
 )
+(Path(os.environ["AMBIT_DATA_DIR"]) / "static").mkdir()
 atexit.register(shutil.rmtree, os.environ["AMBIT_DATA_DIR"], ignore_errors=True)
 
 from ambit.config.settings import *  # noqa: E402,F403 - with the place set above

@@ -55,11 +55,13 @@ class Filled:
     group_id: UUID
     answer_id: UUID
     audience_ids: tuple[UUID, ...]
+    # Stands in its document and nowhere else.
+    word: str
 
 
 def fill_tenant() -> Filled:
     """Make a tenant with at least one row in every table that has a tenant_id."""
-    tenant_id = make_tenant()
+    tenant_id, word = make_tenant(), uuid4().hex
     with working(tenant_id):
         alice, carol = make_member("alice", role="admin"), make_member("carol")
         group_id = make_group(members=[alice], groups=[make_group()])
@@ -71,7 +73,7 @@ def fill_tenant() -> Filled:
         tenant_id=tenant_id,
         by=alice,
         collection_id=collection_id,
-        passages=[Passage("The harbor opens at six.", unit(0))],
+        passages=[Passage(f"The harbor opens at six, says {word}.", unit(0))],
         subjects=(SubjectRef("email", "someone@example.org"),),
     )
     account = Account(
@@ -96,6 +98,7 @@ def fill_tenant() -> Filled:
         group_id,
         answer_id,
         clearance.audience_ids,
+        word,
     )
 
 

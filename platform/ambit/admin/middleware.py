@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import Resolver404, resolve, reverse
 
+from ambit.admin.frame import site_context
 from ambit.admin.seats import Seat, seat_of
 from tenants.audit import Actor, acting_as
 from tenants.scope import tenant_scope
@@ -103,8 +104,6 @@ def _actor(seat: Seat, request: HttpRequest) -> Actor:
 
 def _missing(request: HttpRequest) -> HttpResponse:
     """Answer alike for what is not there, what is another tenant's and what the role may not see."""
-    from ambit.admin.site import site_context
-
     context = {**site_context(request), "title": "Page not found"}
     page = render_to_string("ambit_admin/missing.html", context, request=request)
     return HttpResponse(page, status=404)

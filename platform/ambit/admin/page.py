@@ -16,6 +16,7 @@ from django.urls import register_converter
 
 from ambit.access.queries import CollectionNotFound
 from ambit.admin.accounts import TenantNotFound
+from ambit.admin.frame import site_context
 from ambit.admin.seats import Seat, SeatRole, seat_of
 from ambit.corpus.queries import DocumentNotFound
 from tenants.ids import PREFIXES, parse_id, public_id
@@ -90,8 +91,6 @@ def show(
     **context: Any,
 ) -> TemplateResponse:
     """Render a page inside the site's frame; a refused form answers 422, which rolls back."""
-    from ambit.admin.site import site_context
-
     return TemplateResponse(
         request,
         f"ambit_admin/{template}",

@@ -10,8 +10,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from ambit.access.queries import list_collections_as_custodian
-from ambit.admin.pages.erasures import OPEN_STATES
-from ambit.admin.words import UNFINISHED
+from ambit.admin.words import OPEN_STATES, UNFINISHED
 from ambit.corpus.queries import list_documents_as_custodian
 from ambit.corpus.types import DocumentView
 from ambit.erasure.queries import list_erasures

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.forms import PasswordChangeForm
@@ -21,6 +21,7 @@ from unfold.sites import UnfoldAdminSite
 
 from ambit.admin.accounts import password_was_changed
 from ambit.admin.forms import dress
+from ambit.admin.frame import site_context
 from ambit.admin.page import PAGES, Page
 from ambit.admin.palette import results_for
 from ambit.admin.seats import seat_of
@@ -71,6 +72,11 @@ class OwnPasswordForm(_PasswordChangeForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Dress the fields."""
         super().__init__(*args, **kwargs)
+        self.fields["old_password"].label = "Present password"
+        self.fields["new_password1"].label = "New password"
+        self.fields["new_password1"].help_text = "At least 12 characters, and no common password."
+        self.fields["new_password2"].label = "New password, once more"
+        self.fields["new_password2"].help_text = ""
         for field in self.fields.values():
             dress(field)
 
@@ -153,11 +159,9 @@ def _password_page(request: HttpRequest) -> HttpResponseBase:
         messages.success(request, "Your password is changed. Other sessions of yours are ended.")
         return redirect("admin:index")
     context = {**site_context(request), "title": "Choose your password", "form": form, "first": first}
+    if first:
+        context["sidebar_navigation"] = []
     status = 422 if form.is_bound else 200
     return TemplateResponse(request, "ambit_admin/password.html", context, status=status)
 
-
-def site_context(request: HttpRequest) -> dict[str, Any]:
-    """Return what the frame around every page needs."""
-    return {**admin.site.each_context(request), "seat": seat_of(request), "trail": []}
 

@@ -45,6 +45,7 @@ STATES: dict[str, State] = {
     "owner": State("Owner", "primary", "key"),
 }
 UNFINISHED = frozenset({"received", "parsed", "chunked", "embedded"})
+OPEN_STATES = frozenset({"received", "hidden", "destroyed", "verified", "incomplete"})
 DOCUMENT_STATES = ("received", "parsed", "chunked", "embedded", "ready", "failed")
 
 # What the object of an audit event is, by the first word of its action.

@@ -32,11 +32,14 @@ MAX_ANSWER_CHARACTERS = 1200
 ANSWER_FROM = 0.70
 COVER_COUNTS = 0.6
 NAME_MISSING = 0.1
+# For what is no sentence, such as a heading without its text or the name under a letter.
+FRAGMENT = 0.1
 # A further sentence is quoted when its evidence comes this close to the best.
 WITHIN = 0.06
 SAME_MEANING = 0.92
 
 _WORDS = re.compile(r"\w+")
+_LETTER = re.compile(r"[^\W\d_]")
 _ENDS_SENTENCE = re.compile(r"[.!?…。！？:：;][\"'”’»)」』\]]*$")
 _ASKS = re.compile(r"[?？][\"'”’»)」』]*$")
 _ITEM = re.compile(r"\s*(?:[-–*•·‣▪#>|]|\(?(?:\d{1,3}|[a-z])[.)]\s)", re.IGNORECASE)
@@ -126,7 +129,7 @@ def _units(*, passage_index: int, text: str) -> Iterator[_Unit]:
     for number, (start, end) in enumerate(spans):
         unit = text[start:end]
         following = spans[number + 1 : number + 2]
-        if not _WORDS.search(unit):
+        if not _LETTER.search(unit):
             continue
         if following and _introduces(unit, text[slice(*following[0])]):
             heading = unit
@@ -205,6 +208,7 @@ def _scored(
             cover=_cover(asked, f"{stands_in}\n{text}"),
             missing=_named_missing(asked, f"{stands_in}\n{passage.text}"),
         )
+        evidence -= FRAGMENT if _is_title(unit.text) else 0.0
         scored.append(_Scored(unit, evidence, vector))
     return sorted(scored, key=lambda s: (-s.evidence, s.unit.passage_index, s.unit.start))
 

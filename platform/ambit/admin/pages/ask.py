@@ -33,6 +33,7 @@ from tenants.queries import MemberNotFound, find_member, get_member
 from tenants.scope import tenant_scope
 
 MOST_PASSAGES = 20
+FOUND = "The passages below were found."
 
 
 class AskForm(PlainForm):
@@ -134,11 +135,11 @@ def _asked(tenant_id: UUID, values: dict[str, object]) -> Outcome:
         try:
             answer = async_to_sync(generate)(prepared)
         except (GenerationUnavailable, EmbeddingUnavailable):
-            return Outcome(member, prepared, None, "The model that writes answers cannot be reached now. The passages below were found.")
+            return Outcome(member, prepared, None, f"The model that writes answers cannot be reached now. {FOUND}")
         except GenerationTimedOut:
-            return Outcome(member, prepared, None, "The model took too long. The passages below were found.")
+            return Outcome(member, prepared, None, f"The model took too long. {FOUND}")
         except (GenerationRefused, EmbeddingRefused):
-            return Outcome(member, prepared, None, "The model refused to answer. The passages below were found.")
+            return Outcome(member, prepared, None, f"The model refused to answer. {FOUND}")
         return _while_visible(tenant_id, member, prepared, answer)
 
 

@@ -32,6 +32,7 @@ from tenants.audit import record
 from tenants.ids import parse_id, public_id
 
 ROLES = ("admin",)
+GONE = "A member or group in the list is gone. Load the page again; nothing was changed."
 PER_PAGE = 50
 # Titles are kept sealed, so finding one means opening them one by one: only the newest are looked at.
 SEARCHED = 2000
@@ -141,7 +142,7 @@ def document_grants_page(request: HttpRequest, document_id: UUID) -> HttpRespons
     except GrantsRefused as error:
         return _show(request, found, problem=error.sentence)
     except UnknownPrincipal:
-        return _show(request, found, problem="A member or group in the list is gone. Load the page again; nothing was changed.")
+        return _show(request, found, problem=GONE)
     messages.success(request, "The grants are saved; in force with the next search.")
     return to("document", document_id=document_id)
 

@@ -15,6 +15,7 @@ from django.urls import reverse
 from ambit.admin.forms import PlainForm
 from ambit.admin.page import MISSING, page, show, to
 from ambit.admin.people import members_by_id
+from ambit.admin.words import OPEN_STATES
 from ambit.corpus.holdings import DocumentsUnknown
 from ambit.corpus.types import SubjectRef
 from ambit.erasure.queries import (
@@ -38,7 +39,6 @@ PER_PAGE = 50
 # How far back a filter by state looks.
 SEARCHED = 1000
 STEPS = ("received", "hidden", "destroyed", "verified", "closed")
-OPEN_STATES = frozenset({"received", "hidden", "destroyed", "verified", "incomplete"})
 KINDS = (
     ("email", "A person, by e-mail address"),
     ("external_id", "A person, by external id"),
@@ -62,7 +62,8 @@ class ErasureForm(PlainForm):
         label="Reason",
         max_length=2000,
         widget=forms.Textarea(attrs={"rows": 2}),
-        help_text="Such as “Art. 17 request of 3 May, ticket 4711”. Kept encrypted; the person’s identifiers are taken out of it.",
+        help_text="Such as “Art. 17 request of 3 May, ticket 4711”. Kept encrypted; the person’s identifiers are taken "
+        "out of it.",
     )
 
 

@@ -36,6 +36,7 @@ from tenants.services import (
 )
 
 ROLES = ("admin",)
+UNKNOWN_MEMBER = "There is no active member of this name. Choose one of the suggestions."
 
 
 class GroupForm(PlainForm):
@@ -95,7 +96,7 @@ def group_members(request: HttpRequest, group_id: UUID) -> HttpResponseBase:
         # A suspended member is not found by name, and must be removable all the same.
         found = get_member(member_id=UUID(text)) if remove else find_member(text=text)
     except (MemberNotFound, ValueError):
-        return _show(request, group_id, problem="There is no active member of this name. Choose one of the suggestions.")
+        return _show(request, group_id, problem=UNKNOWN_MEMBER)
     if remove:
         remove_from_group(group_id=group_id, member_id=found.pk)
         messages.success(request, "Removed; in force with the next search.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time
 from uuid import UUID
 
 from django import forms
@@ -100,7 +101,10 @@ def key_revoke(request: HttpRequest, key_id: UUID) -> HttpResponseBase:
         return to("member", member_id=owner.pk) if owner else to("keys")
     return show(
         request, "confirm.html", title=f"Revoke the key “{key.name}”?", trail=_trail(owner),
-        consequences=["Whatever uses this key is refused from the next request on.", "A revoked key cannot be brought back."],
+        consequences=[
+            "Whatever uses this key is refused from the next request on.",
+            "A revoked key cannot be brought back.",
+        ],
         submit="Revoke key", danger=True, cancel=back,
     )  # fmt: skip
 
@@ -110,12 +114,14 @@ def _make(request: HttpRequest, owner: Member | None) -> HttpResponseBase:
     form = KeyForm(bound, scopes=MEMBER_SCOPES if owner else SCOPES, initial={"scopes": list(READING)})
     if form.is_valid():
         name, scopes, day = (form.cleaned_data[n] for n in ("name", "scopes", "expires_on"))
-        until = timezone.datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=timezone.get_default_timezone()) if day else None  # type: ignore[attr-defined]
+        until = datetime.combine(day, time.max, tzinfo=UTC) if day else None
         if owner is not None:
             key = create_member_key(member_id=owner.pk, name=name, scopes=scopes, expires_at=until)
         else:
             key = create_service_key(name=name, scopes=scopes, expires_at=until)
-        return show(request, "key_made.html", title="Key created", trail=_trail(owner), key=key, owner=owner, back=_back(owner))
+        return show(
+            request, "key_made.html", title="Key created", trail=_trail(owner), key=key, back=_back(owner)
+        )
     return show(
         request, "form.html", title=f"New key of {owner.name or owner.email}" if owner else "New service key",
         trail=_trail(owner), form=form, submit="Make key", cancel=_back(owner), refused=form.is_bound,

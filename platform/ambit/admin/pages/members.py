@@ -72,7 +72,8 @@ def members(request: HttpRequest) -> HttpResponseBase:
         found = found.filter(suspended_at__isnull=state == "active")
     rows = page_of(request, found)
     ids = [m.pk for m in rows]
-    signed = set(Account.objects.filter(tenant_id=here(request).tenant_id, member_id__in=ids).values_list("member_id", flat=True))
+    accounts = Account.objects.filter(tenant_id=here(request).tenant_id, member_id__in=ids)
+    signed = set(accounts.values_list("member_id", flat=True))
     return show(
         request, "members.html", title="Members", rows=rows, signed=signed, q=text, role=role,
         state=state, roles=Role.choices, filtered=bool(text or role or state),
