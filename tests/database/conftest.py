@@ -6,16 +6,15 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from pytest_django import DjangoDbBlocker
 
+from ambit.config.runtime.supervisor import Stack
 from ambit.config.settings import EMBEDDED
 from tests.database.private import PrivateDatabase, private_database, superuser_url
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _database(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    with django_db_blocker.unblock():
-        yield
+def _database(session_stack: Stack) -> None:
+    """Have the session's Postgres, migrated, for every test here."""
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,7 @@ def town() -> Town:
 
 @pytest.fixture(scope="module")
 def untouched(_database: None) -> Town:
-    """A town that no refused request may change."""
+    """Return a town that no refused request may change."""
     return inhabit()
 
 

@@ -250,7 +250,7 @@ def _call(attack: Attack, values: dict[str, Any]) -> str:
             if inspect.Parameter.POSITIONAL_OR_KEYWORD in kinds and len(values) == 1:
                 return _told(attack.function(*values.values()))
             return _told(attack.function(**values))
-    except AssertionError:
+    except (AssertionError, AttributeError, TypeError):
         raise
     except Exception as error:  # noqa: BLE001 - any refusal is an answer
         return f"refused: {type(error).__name__}"

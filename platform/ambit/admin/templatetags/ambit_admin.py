@@ -27,7 +27,7 @@ def when(at: datetime | None, missing: str = "–") -> SafeString:
     if abs(now - at) < timedelta(minutes=1):
         relative = "just now"
     else:
-        relative = f"in {timeuntil(at, now, 1)}" if at > now else f"{timesince(at, now, 1)} ago"
+        relative = f"in {timeuntil(at, now, depth=1)}" if at > now else f"{timesince(at, now, depth=1)} ago"
     return format_html(
         '<time class="a-when" datetime="{}"><span data-local>{} UTC</span>'
         ' <span class="a-faint">({})</span></time>',

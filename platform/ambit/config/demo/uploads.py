@@ -77,7 +77,7 @@ def _upload_batch(world: World, samples: list[Sample]) -> None:
         "/v1/documents/batch", {"documents": documents}, expect=202
     )
     for sample, one in zip(samples, outcome["results"], strict=True):
-        world.documents[sample.tenant, sample.external_id] = one["document"]["id"]
+        world.documents[sample.tenant, sample.external_id] = one["id"]
 
 
 def wait_until_ready(world: World, wanted: dict[tuple[str, str], str]) -> dict[str, str]:
@@ -89,7 +89,7 @@ def wait_until_ready(world: World, wanted: dict[tuple[str, str], str]) -> dict[s
     while open_ and time.monotonic() < until:
         for (tenant, name), document_id in list(open_.items()):
             seen = owners[tenant].get(f"/v1/documents/{document_id}")
-            failure = f": {seen['reason']}" if seen["state"] == "failed" else ""
+            failure = f": {seen['reason']['detail']}" if seen["state"] == "failed" else ""
             states[name] = seen["state"] + failure
             if seen["state"] in DONE:
                 del open_[tenant, name]
