@@ -34,6 +34,7 @@ from tenants.ids import public_id
 from tenants.models import Member
 from tenants.scope import tenant_scope
 
+NOBODY = UUID(int=0)
 HANDBOOK = "Employees get 27 days of annual leave. Unused days lapse in March."
 
 
@@ -89,7 +90,7 @@ class Api:
 class Person(Api):
     """A member with a key of its own."""
 
-    id: UUID = UUID(int=0)
+    id: UUID = NOBODY
     external_id: str = ""
     email: str = ""
 
@@ -267,7 +268,5 @@ def _person(tenant_id: UUID, name: str, *, role: str = "member") -> Person:
     member: Member = services.create_member(
         external_id=name, email=f"{name}@example.test", name=name.title(), role=role
     )
-    key = services.create_member_key(
-        member_id=member.pk, name="own", scopes=services.MEMBER_SCOPES
-    )
+    key = services.create_member_key(member_id=member.pk, name="own", scopes=services.MEMBER_SCOPES)
     return Person(key=key.text, id=member.pk, external_id=name, email=member.email)

@@ -18,4 +18,4 @@ os.environ["AMBIT_DATA_DIR"] = os.environ["AMBIT_TEST_DATA_DIR"] = str(
 (Path(os.environ["AMBIT_DATA_DIR"]) / "static").mkdir()
 atexit.register(shutil.rmtree, os.environ["AMBIT_DATA_DIR"], ignore_errors=True)
 
-from ambit.config.settings import *  # noqa: E402,F403 - with the place set above
+from ambit.config.settings import *  # noqa: E402, F403 - with the place set above

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from uuid import UUID
 
 from celery import shared_task
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
+from redis import RedisError
 
-from ambit.inference.embedding import EmbeddingUnavailable
+from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable
 from ambit.jobs.broker import RUN_JOB
 from ambit.jobs.kinds import ERASE, INGEST_VERSION, REMOVE_DOCUMENT
 from ambit.jobs.services import Claim, ClaimLost, claim, put_back, send_due
@@ -27,18 +28,33 @@ HANDLERS: dict[str, Callable[[Claim], None]] = {
 }
 GIVE_UP: dict[str, Callable[[Claim], None]] = {INGEST_VERSION.name: ingest_flow.give_up}
 MAX_DELAY_S = 300.0
-# Something else is down: the job waits for it, and that is no fault of the document.
-ELSEWHERE = (EmbeddingUnavailable, KeyUnavailable, OperationalError)
+# Something else is down or set up wrongly: the job waits for it, and that is no fault of its object.
+ELSEWHERE = (EmbeddingUnavailable, EmbeddingRefused, KeyUnavailable, InterfaceError)
+# Postgres' classes of errors that are its own state, not the statement's: connection, rollback,
+# resources, intervention.
+POSTGRES_STATES = ("08", "40", "53", "57")
 ELSEWHERE_DELAY_S = 5.0
 
 
 @shared_task(name=RUN_JOB)
 def run_job(*, tenant_id: str, job_id: str) -> None:
-    """Do one job if it is due and nobody else does it."""
-    held = claim(tenant_id=UUID(tenant_id), job_id=UUID(job_id))
-    if held is None:
-        return
-    names = {"job_id": job_id, "job": held.kind.name, "attempt": held.attempt}
+    """Do one job if it is due and nobody else does it; the sweep comes back to what fails."""
+    try:
+        held = claim(tenant_id=UUID(tenant_id), job_id=UUID(job_id))
+        if held is None:
+            return
+        error = _do(held)
+        # Outside the handler, so that nothing that is raised here carries the error's words along.
+        if error is not None:
+            _put_back(held, error)
+    except (OperationalError, InterfaceError) as unavailable:
+        # A lease that was taken runs out by itself.
+        names = {"job_id": job_id, "error": type(unavailable).__name__}
+        logger.warning("jobs.database_unavailable", extra=names)
+
+
+def _do(held: Claim) -> Exception | None:
+    names = _names(held)
     try:
         with acting_as(Actor("worker", None)):
             if held.attempt > held.kind.attempts and held.kind.name in GIVE_UP:
@@ -47,23 +63,43 @@ def run_job(*, tenant_id: str, job_id: str) -> None:
                 HANDLERS[held.kind.name](held)
     except ClaimLost:
         logger.warning("jobs.claim_lost", extra=names)
-    except ELSEWHERE as error:
-        put_back(held, delay_s=ELSEWHERE_DELAY_S, counted=False)
-        logger.warning("jobs.waiting", extra=names | {"error": type(error).__name__})
     except Exception as error:  # noqa: BLE001 - the process's outermost edge
-        delay_s = min(MAX_DELAY_S, 2.0 ** min(held.attempt, 10))
-        put_back(held, delay_s=delay_s)
-        # The error's words may quote a document or a statement's values: its type alone is logged.
-        logger.error(  # noqa: TRY400
-            "jobs.failed", extra=names | {"error": type(error).__name__, "retry_s": delay_s}
-        )
+        return error
     else:
         logger.info("jobs.done", extra=names)
+    return None
+
+
+def _put_back(held: Claim, error: Exception) -> None:
+    # The error's words may quote a document or a statement's values: its type alone is logged.
+    names = _names(held) | {"error": type(error).__name__}
+    if _is_elsewhere(error):
+        put_back(held, delay_s=ELSEWHERE_DELAY_S, counted=False)
+        logger.warning("jobs.waiting", extra=names)
+        return
+    delay_s = min(MAX_DELAY_S, 2.0 ** min(held.attempt, 10))
+    put_back(held, delay_s=delay_s)
+    logger.error("jobs.failed", extra=names | {"retry_s": delay_s})
+
+
+def _is_elsewhere(error: Exception) -> bool:
+    if isinstance(error, OperationalError):
+        state = getattr(error.__cause__, "sqlstate", None)
+        return state is None or state.startswith(POSTGRES_STATES)
+    return isinstance(error, ELSEWHERE)
+
+
+def _names(held: Claim) -> dict[str, object]:
+    return {"job_id": str(held.job_id), "job": held.kind.name, "attempt": held.attempt}
 
 
 @shared_task(name="ambit.send_due")
 def send_due_jobs() -> None:
     """Tell workers about jobs whose first message was lost or whose worker died."""
-    sent = send_due()
+    try:
+        sent = send_due()
+    except (OperationalError, InterfaceError, RedisError) as error:
+        logger.warning("jobs.sweep_failed", extra={"error": type(error).__name__})
+        return
     if sent:
         logger.info("jobs.sent", extra={"n_jobs": sent})

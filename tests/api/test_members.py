@@ -40,7 +40,11 @@ def test_a_second_member_of_the_same_id_or_address_is_refused(cast: Cast) -> Non
         ({"external_id": "", "email": "x@example.test"}, "external_id", "blank"),
         ({"email": "x@example.test"}, "external_id", "required"),
         ({"external_id": 7, "email": "x@example.test"}, "external_id", "invalid"),
-        ({"external_id": "x\x00", "email": "x@e.test"}, "external_id", "null_characters_not_allowed"),
+        (
+            {"external_id": "x\x00", "email": "x@e.test"},
+            "external_id",
+            "null_characters_not_allowed",
+        ),
         ({"external_id": "x", "email": "x@e.test", "role": "king"}, "role", "invalid_choice"),
         ({"external_id": "x", "email": "x@e.test", "is_admin": True}, "is_admin", "unknown_field"),
     ],

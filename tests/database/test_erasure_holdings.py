@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -50,17 +51,36 @@ HARMLESS = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A town after a case was closed."""
+
+    town: Town
+    case_id: UUID
+    identifiers: tuple[str, ...]
+    state: str
+    receipt: dict[str, Any]
+
+
 @pytest.fixture
 def town() -> Town:
     return inhabit()
 
 
-def test_every_holding_finds_destroys_and_looks_again(town: Town) -> None:
+@pytest.fixture(scope="module")
+def forgotten(_database: None) -> Forgotten:
+    """Return a town that has forgotten Alice."""
+    town = inhabit()
+    with working(town.tenant_id):
+        alice = Member.objects.get(pk=town.alice)
     case_id = file_for(town)
-
-    view = work_on(town.tenant_id, case_id)
-
+    state = work_on(town.tenant_id, case_id).state
     receipt = receipt_of(town.tenant_id, case_id)
+    return Forgotten(town, case_id, (alice.email, alice.external_id, alice.name), state, receipt)
+
+
+def test_every_holding_finds_destroys_and_looks_again(forgotten: Forgotten) -> None:
+    receipt = forgotten.receipt
     found = {
         "jobs": 1,
         "document_keys": 3,
@@ -84,7 +104,7 @@ def test_every_holding_finds_destroys_and_looks_again(town: Town) -> None:
         "queue": 1,
         "model_cache": 1,
     }
-    assert view.state == "closed"
+    assert forgotten.state == "closed"
     assert counts(receipt, "found") == found
     assert counts(receipt, "destroyed") == found
     assert counts(receipt, "remaining") == dict.fromkeys(found, 0)
@@ -119,8 +139,8 @@ def test_nothing_else_in_the_tenant_is_touched(town: Town, superuser: psycopg.Co
     }
 
 
-def test_what_is_kept_still_opens(town: Town) -> None:
-    work_on(town.tenant_id, file_for(town))
+def test_what_is_kept_still_opens(forgotten: Forgotten) -> None:
+    town = forgotten.town
 
     with working(town.tenant_id):
         clearance = clearance_for(member_id=town.bob)
@@ -153,8 +173,8 @@ def test_another_tenants_person_of_the_same_address_is_not_touched(
     assert ids <= signed_in
 
 
-def test_nothing_of_an_erased_document_is_in_its_row(town: Town) -> None:
-    work_on(town.tenant_id, file_for(town))
+def test_nothing_of_an_erased_document_is_in_its_row(forgotten: Forgotten) -> None:
+    town = forgotten.town
 
     with working(town.tenant_id, custody=True):
         for document_id in town.about_alice:
@@ -165,8 +185,8 @@ def test_nothing_of_an_erased_document_is_in_its_row(town: Town) -> None:
             assert tombstone.erased_at is not None
 
 
-def test_an_erased_documents_external_id_is_free_again(town: Town) -> None:
-    work_on(town.tenant_id, file_for(town))
+def test_an_erased_document_is_not_listed(forgotten: Forgotten) -> None:
+    town = forgotten.town
 
     with working(town.tenant_id):
         clearance = clearance_for(member_id=town.bob)
@@ -175,8 +195,8 @@ def test_an_erased_documents_external_id_is_free_again(town: Town) -> None:
     assert {d.id for d in listed} == town.everything - set(town.about_alice)
 
 
-def test_no_file_of_an_erased_document_is_left(town: Town) -> None:
-    work_on(town.tenant_id, file_for(town))
+def test_no_file_of_an_erased_document_is_left(forgotten: Forgotten) -> None:
+    town = forgotten.town
 
     for document_id in town.about_alice:
         place = folder_of(tenant_id=town.tenant_id, document_id=document_id)
@@ -210,14 +230,8 @@ def test_a_person_of_whom_nothing_is_held_gets_a_receipt_too() -> None:
     assert counts(receipt, "found") == {}
 
 
-def test_a_receipt_says_what_is_not_gone_and_repeats_nobody(town: Town) -> None:
-    with working(town.tenant_id):
-        alice = Member.objects.get(pk=town.alice)
-    case_id = file_for(town)
-
-    work_on(town.tenant_id, case_id)
-
-    receipt = receipt_of(town.tenant_id, case_id)
+def test_a_receipt_says_what_is_not_gone_and_repeats_nobody(forgotten: Forgotten) -> None:
+    receipt = forgotten.receipt
     text = str(receipt)
     assert receipt["outcome"] == "destroyed"
     assert [s["state"] for s in receipt["states"]] == [
@@ -231,17 +245,13 @@ def test_a_receipt_says_what_is_not_gone_and_repeats_nobody(town: Town) -> None:
     assert all(w in words for w in ("write-ahead log", "Backups", "blocks"))
     assert any("free text" in limit for limit in receipt["limits"])
     assert any("1 of the documents also declare" in limit for limit in receipt["limits"])
-    assert not any(w in text for w in (alice.email, alice.external_id, alice.name, "Quay Lane"))
+    assert not any(w in text for w in (*forgotten.identifiers, "Quay Lane"))
     assert re.fullmatch(r"[0-9a-f]{64}", receipt["subject"]["hash"])
 
 
-def test_the_course_of_a_case_is_audited(town: Town) -> None:
-    case_id = file_for(town)
-
-    work_on(town.tenant_id, case_id)
-
-    with working(town.tenant_id):
-        events = AuditEvent.objects.filter(object_id=case_id).order_by("pk")
+def test_the_course_of_a_case_is_audited(forgotten: Forgotten) -> None:
+    with working(forgotten.town.tenant_id):
+        events = AuditEvent.objects.filter(object_id=forgotten.case_id).order_by("pk")
         actions = list(events.values_list("action", "actor_kind"))
     assert actions == [
         ("erasure.requested", "service"),

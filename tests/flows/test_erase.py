@@ -14,15 +14,17 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import connections
-from django.utils import timezone
-from pytest_django import DjangoDbBlocker
 
 from ambit.access.clearance import clearance_for
 from ambit.access.documents import delete_document, upload_document
+from ambit.config.runtime.supervisor import Stack
 from ambit.corpus.ingest import NothingToDo, StoredChunk, open_source, store_chunks
 from ambit.corpus.queries import get_document_as_custodian
 from ambit.corpus.types import SubjectRef, Upload
+from ambit.erasure.cases import is_settled
+from ambit.erasure.models import Erasure
 from ambit.erasure.queries import ReceiptNotReady
+from ambit.erasure.registry import HOLDINGS
 from ambit.files.store import list_files
 from ambit.jobs.kinds import INGEST_VERSION, REMOVE_DOCUMENT
 from ambit.jobs.models import Job
@@ -36,23 +38,21 @@ from tests.database.erasures import (
     file,
     file_for,
     inhabit,
+    keep_from_workers,
     receipt_of,
     take,
     view_of,
     work_on,
 )
 from tests.database.worlds import unit, working
-from tests.flows.crashes import points
+from tests.flows.crashes import STEPS, points
 from workers.erase.flow import erase, remove
 
 Killer = Callable[[UUID, UUID, str], int]
 SECONDS = 30
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _database(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    with django_db_blocker.unblock():
-        yield
+pytestmark = pytest.mark.usefixtures("database")
 
 
 @pytest.fixture
@@ -61,11 +61,13 @@ def town() -> Town:
 
 
 @pytest.fixture(scope="module")
-def kill() -> Iterator[Killer]:
+def kill(session_stack: Stack) -> Iterator[Killer]:
     """Return what runs a case's job in a process that dies at a point, and tells by which signal."""
     command = [sys.executable, "-m", "tests.flows.crashes"]
+    # The settings of the tests would make a data directory of its own.
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "ambit.config.settings"}
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(os.environ)
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -85,7 +87,7 @@ def test_a_worker_killed_at_every_point_in_turn_still_ends_closed(town: Town, ki
     work_on(whole.tenant_id, whole_case)
     kept = town.everything - set(town.about_alice)
     case_id = file_for(town)
-    work_until_settled(town, kill, case_id)
+    wait_until_settled(town, case_id)
 
     for point in points():
         died_by = kill(town.tenant_id, case_id, point)
@@ -110,9 +112,6 @@ def test_a_worker_killed_at_every_point_in_turn_still_ends_closed(town: Town, ki
 
 
 def test_the_points_of_death_are_all_there_are() -> None:
-    from ambit.erasure.registry import HOLDINGS
-    from tests.flows.crashes import STEPS
-
     assert len(points()) == 2 * len(HOLDINGS) + len(STEPS) + 1
 
 
@@ -127,7 +126,7 @@ def test_an_ingest_that_was_under_way_brings_nothing_back(town: Town) -> None:
     assert view.state == "closed"
     assert view.counts["document"] == 4
     with acting_as(Actor("worker", None)):
-        with pytest.raises(OSError, match="exists|directory"):
+        with pytest.raises(OSError, match=r"exists|directory"):
             source.write_text("Alice Lind lives at Quay Lane.")
         with pytest.raises((NothingToDo, ClaimLost)):
             store_chunks(held, source=source, chunks=[CHUNK])
@@ -162,6 +161,7 @@ def test_an_upload_that_was_under_way_at_the_request_is_covered(town: Town) -> N
         try:
             with working(town.tenant_id):
                 made.append(_upload(town))
+                keep_from_workers()
                 stored.set()
                 done.wait(SECONDS)
         finally:
@@ -191,6 +191,7 @@ def test_what_is_uploaded_after_the_request_is_not_covered(town: Town) -> None:
     case_id = file_for(town)
     with working(town.tenant_id):
         later = _upload(town, email=email)
+        keep_from_workers()
 
     work_on(town.tenant_id, case_id)
 
@@ -263,7 +264,7 @@ def test_a_deleted_document_is_destroyed_without_a_case(town: Town) -> None:
         clearance = clearance_for(member_id=town.bob)
         delete_document(clearance=clearance, document_id=town.about_bob)
         job = Job.objects.get(name=REMOVE_DOCUMENT.name)
-    held = claim(tenant_id=town.tenant_id, job_id=job.pk)
+        held = claim(tenant_id=town.tenant_id, job_id=job.pk)
     assert held is not None
 
     remove(held)
@@ -290,12 +291,8 @@ CHUNK = StoredChunk(
 )
 
 
-def work_until_settled(town: Town, kill: Killer, case_id: UUID) -> None:
+def wait_until_settled(town: Town, case_id: UUID) -> None:
     """Wait for transactions of other tests that are as old as the request."""
-    del kill
-    from ambit.erasure.cases import is_settled
-    from ambit.erasure.models import Erasure
-
     for _ in range(200):
         with working(town.tenant_id):
             if is_settled(Erasure.objects.get(pk=case_id)):
@@ -309,8 +306,7 @@ def upload_about_alice(town: Town) -> tuple[UUID, Claim]:
     with working(town.tenant_id):
         document_id = _upload(town)
         job = Job.objects.filter(name=INGEST_VERSION.name).latest("pk")
-        job.run_after = timezone.now()
-    held = claim(tenant_id=town.tenant_id, job_id=job.pk)
+        held = claim(tenant_id=town.tenant_id, job_id=job.pk)
     assert held is not None
     return document_id, held
 

@@ -187,11 +187,8 @@ def test_while_a_version_is_replaced_each_search_finds_exactly_one_of_the_two_wh
     with _hammering(2, search) as results:
         for version in (2, 3):
             tenant.alice.replace(document, _sections(word))
-            wait_until(
-                lambda v=version: tenant.alice.document(document)["versions"]["current"]["number"]
-                == v,
-                "the new version",
-            )
+            tenant.alice.wait(document)
+            assert tenant.alice.document(document)["versions"]["current"]["number"] == version
 
     assert {tuple(versions) for versions in results} <= {  # type: ignore[arg-type]
         (version,) * n_chunks for version in (1, 2, 3)

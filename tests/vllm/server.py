@@ -34,7 +34,7 @@ RECOMMENDED_FLAGS = (
     "--fingerprint-mode none",
     "--disable-access-log-for-endpoints /health,/metrics",
 )
-# Small, so that a test can fill it: four at work, two waiting.
+# Small, so that a test can fill it: four at work, two waiting. The limit counts both.
 QUEUE_FLAGS = ("--max-num-seqs 4", "--max-num-queued-reqs 6")
 # A prompt in more than one piece kills a seeded request's engine on a CPU (0.32.0: "CPU Generator does
 # not use offset"), hence room for the longest prompt at once.

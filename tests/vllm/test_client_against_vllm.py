@@ -255,8 +255,7 @@ def test_a_full_queue_is_tried_once_more_and_then_unavailable(
 ) -> None:
     async def one_too_many() -> int:
         filling = []
-        # Four at work and two waiting fill the server of these tests; one by one, because a
-        # request counts as waiting until it is scheduled.
+        # Four at work and two waiting fill the server of these tests.
         for n_running, n_waiting in [(1, 0), (2, 0), (3, 0), (4, 0), (4, 1), (4, 2)]:
             filling.append(asyncio.create_task(ask(max_tokens=ENDLESS)))
             await asyncio.to_thread(configured.wait_for_running, n_running, limit_s=60)

@@ -169,6 +169,13 @@ def test_an_answer_that_is_not_whole_is_no_answer(events: tuple[bytes, ...], rea
     assert "secret" not in repr(raised.value)
 
 
+def test_a_full_queue_told_inside_the_stream_may_be_tried_again() -> None:
+    with pytest.raises(vllm._NotYetAnswered) as raised:
+        collected(event(error={"message": "secret", "code": 503}), DONE)
+
+    assert raised.value.unavailable.reason == "busy"
+
+
 def test_a_refusal_inside_the_stream_is_a_refusal() -> None:
     error = {"message": "maximum context length of secret", "code": 400}
 

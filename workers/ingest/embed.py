@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ambit.corpus.ingest import StoredChunk, known_vectors, mark_progress
-from ambit.inference.embedding import Vector, embed_passages
-from ambit.jobs.services import Claim, keep
+from ambit.corpus.ingest import StoredChunk, Vector, known_vectors, mark_progress
+from ambit.inference.embedding import embed_passages
+from ambit.jobs.services import Claim
 from workers.ingest.types import ChunkSpan
 
 
 def embed(held: Claim, *, spans: Sequence[ChunkSpan], texts: Sequence[str]) -> list[StoredChunk]:
     """Return the chunks with the vectors of their texts, renewing the lease and noting progress.
 
-    Raises EmbeddingUnavailable, EmbeddingRefused, ClaimLost.
+    Raises EmbeddingUnavailable, EmbeddingRefused, NothingToDo, ClaimLost.
     """
-    vectors: dict[str, Sequence[float] | Vector] = dict(known_vectors(held, texts=texts))
+    vectors: dict[str, Vector] = dict(known_vectors(held, texts=texts))
     missing = [text for text in dict.fromkeys(texts) if text not in vectors]
     n_known = len(texts) - len(missing)
 
     def on_progress(done: int) -> None:
-        keep(held)
         mark_progress(held, n_chunks_embedded=n_known + done)
 
     vectors.update(zip(missing, embed_passages(missing, on_progress=on_progress), strict=True))

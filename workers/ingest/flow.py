@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.conf import settings
 
 from ambit.corpus import ingest as corpus
+from ambit.inference.embedding import EmbeddingRefused
 from ambit.jobs.services import Claim, keep
 from workers.ingest.chunk import chunk, embedded_text
 from workers.ingest.embed import embed
@@ -16,15 +17,20 @@ from workers.ingest.parse import Limits, ParseFailure, parse
 from workers.ingest.store import store
 
 TOO_OFTEN = (
-    "Reading this document ended a worker several times. The original is kept; retry it, or "
-    "upload it in another format."
+    "Each attempt to read this document failed or ended the worker. The original is kept; retry it, "
+    "or upload it in another format."
+)
+REFUSED = (
+    "The embedding service refused this document's text. The original is kept; tell the operator, "
+    "then retry it."
 )
 
 
 def ingest(held: Claim) -> None:
     """Ingest the version a job names, and finish the job with it; a bad document ends as failed.
 
-    Raises ClaimLost when another worker has the job, EmbeddingUnavailable to be tried again.
+    Raises ClaimLost when another worker has the job; EmbeddingUnavailable, or EmbeddingRefused for
+    want of a key, to be tried again.
     """
     try:
         source = corpus.open_source(held)
@@ -46,6 +52,11 @@ def ingest(held: Claim) -> None:
         corpus.drop_job(held)
     except ParseFailure as failure:
         _fail(held, code=failure.code, reason=failure.reason)
+    except EmbeddingRefused as refusal:
+        if refusal.reason == "credentials":
+            # The operator's to mend, and no fault of the document.
+            raise
+        _fail(held, code="embedding_refused", reason=REFUSED)
 
 
 def give_up(held: Claim) -> None:

@@ -13,5 +13,4 @@ def store(
     held: Claim, *, source: Source, parsed: ParsedText, chunks: Sequence[StoredChunk]
 ) -> None:
     """Store a version and finish its job; raise NothingToDo or ClaimLost, and then nothing is found."""
-    source.write_text(parsed.text)
-    store_chunks(held, source=source, chunks=chunks)
+    store_chunks(held, source=source, chunks=chunks, text=parsed.text)

@@ -37,6 +37,7 @@ FRAGMENT = 0.1
 # A further sentence is quoted when its evidence comes this close to the best.
 WITHIN = 0.06
 SAME_MEANING = 0.92
+SAME_WORDS = 0.9
 
 _WORDS = re.compile(r"\w+")
 _LETTER = re.compile(r"[^\W\d_]")
@@ -263,10 +264,13 @@ def _chosen(scored: Sequence[_Scored]) -> list[_Unit]:
 
 
 def _says_the_same(one: _Scored, other: _Scored) -> bool:
+    words, others = (set(_WORDS.findall(s.unit.text.casefold())) for s in (one, other))
+    # Two sentences of the same words about priority 1 and priority 2 are two facts.
+    if any(not word.isalpha() for word in words ^ others):
+        return False
     if float(np.dot(one.vector, other.vector)) >= SAME_MEANING:
         return True
-    words, others = (set(_WORDS.findall(s.unit.text.casefold())) for s in (one, other))
-    return len(words & others) >= 0.8 * min(len(words), len(others))
+    return len(words & others) >= SAME_WORDS * min(len(words), len(others))
 
 
 def _quoted(unit: _Unit) -> str:

@@ -77,7 +77,8 @@ class AnswerOutput(Output):
     generator = serializers.ChoiceField(["extractive", "vllm"])
     citations = CitationOutput(many=True)
     unsupported = serializers.ListField(
-        child=serializers.CharField(), help_text="Sentences of the answer that no citation supports."
+        child=serializers.CharField(),
+        help_text="Sentences of the answer that no citation supports.",
     )
     usage = UsageOutput()
 

@@ -52,15 +52,14 @@ class ContentView(DocumentBase):
     def get(self, request: Request, id: str) -> StreamingHttpResponse:
         """Download the current version's original, or the text that citations count in."""
         asked = self.query(ContentQuery)
-        kind = asked["as"]
-        document, content = queries.read_content(
-            document_id=self.id_in_path("document"),
-            clearance=clearance_for(member_id=self.acting_member()),
-            kind=kind,
-        )
-        current = document.current
+        kind, document_id = asked["as"], self.id_in_path("document")
+        clearance = clearance_for(member_id=self.acting_member())
+        current = queries.get_document(document_id=document_id, clearance=clearance).current
         if current is None or asked.get("version", current.number) != current.number:
-            raise ContentNotReady(document.id)
+            raise ContentNotReady(document_id)
+        document, content = queries.read_content(
+            document_id=document_id, clearance=clearance, kind=kind
+        )
         # Read now, so that content that cannot be opened is a problem and not a broken stream.
         content = chain([next(content, b"")], content)
         record("content.read", object_id=document.id, document_ids=[document.id])
@@ -132,5 +131,9 @@ def _headers(document: Document, kind: str, media_type: str, n_bytes: int) -> di
 
 
 async def _asynchronously(content: Iterator[bytes]) -> AsyncIterator[bytes]:
-    while piece := await sync_to_async(next)(content, b""):
+    while piece := await sync_to_async(_piece)(content):
         yield piece
+
+
+def _piece(content: Iterator[bytes]) -> bytes:
+    return next(content, b"")

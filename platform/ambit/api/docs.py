@@ -82,7 +82,7 @@ class ProblemsView(AmbitView):
             f"<td>{p.status}</td><td>{escape(p.title)}</td></tr>"
             for p in sorted(problems.values(), key=lambda p: (p.status, p.code))
         )
-        head = '<thead><tr><th>code</th><th>status</th><th>meaning</th></tr></thead>'
+        head = "<thead><tr><th>code</th><th>status</th><th>meaning</th></tr></thead>"
         body = f"<main><h1>Problems</h1><table>{head}<tbody>{rows}</tbody></table></main>"
         return _page("Ambit: problems", body)
 

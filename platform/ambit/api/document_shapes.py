@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from ambit.api.bodies import (
+    NO_ID,
     Choice,
     FormList,
     Input,
@@ -51,9 +51,7 @@ class DocumentFields(Input):
     title = Text(max_length=500, required=False, help_text="Left out: the file's name.")
     external_id = Text(max_length=200, required=False, allow_null=True, default=None)
     metadata = JsonObject(required=False, default=dict, help_text="An object of at most 16 KiB.")
-    subjects = FormList(
-        child=SubjectShape(), required=False, max_length=MAX_SUBJECTS, default=list
-    )
+    subjects = FormList(child=SubjectShape(), required=False, max_length=MAX_SUBJECTS, default=list)
     grants = FormList(
         child=GrantShape(),
         required=False,
@@ -139,7 +137,9 @@ class ContentQuery(AsQuery):
     """What of the content."""
 
     roles = ("original", "text")
-    version = Whole(required=False, min_value=1, help_text="The version expected; else the current.")
+    version = Whole(
+        required=False, min_value=1, help_text="The version expected; else the current."
+    )
 
 
 class VersionOutput(Output):
@@ -234,12 +234,12 @@ def read_subjects(given: list[dict[str, str]]) -> tuple[SubjectRef, ...]:
     for place, subject in enumerate(given):
         kind, value = subject["type"], subject["value"]
         if kind == "member":
-            member_id = parse_id("member", value)
+            member_id = parse_id("member", value) or NO_ID
             if not Member.objects.filter(pk=member_id).exists():
                 words = "This tenant has no such member."
                 raise ValidationError(
                     {"subjects": {str(place): {"value": words}}}, code="unknown_member"
                 )
-            value = str(member_id or UUID(int=0))
+            value = str(member_id)
         subjects.append(SubjectRef(kind, value))  # type: ignore[arg-type]  # a Choice of its types
     return tuple(subjects)

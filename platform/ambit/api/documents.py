@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -86,9 +86,7 @@ class DocumentsView(DocumentBase):
                 clearance=clearance, after=after, limit=limit, collection_ids=within
             )
 
-        page = page_of(
-            read, cursor=asked.get("cursor"), limit=asked["limit"], id_of=lambda d: d.id
-        )
+        page = page_of(read, cursor=asked.get("cursor"), limit=asked["limit"], id_of=lambda d: d.id)
         record("document.listed", document_ids=[d.id for d in page.items])
         return Response(paged(page, DocumentOutput))
 

@@ -76,7 +76,9 @@ class ErasureOutput(Output):
     subject_hash = serializers.CharField(allow_null=True)
     reason = serializers.CharField()
     received_at = serializers.DateTimeField()
-    due_at = serializers.DateTimeField(help_text="One calendar month from receipt, Art. 12(3) GDPR.")
+    due_at = serializers.DateTimeField(
+        help_text="One calendar month from receipt, Art. 12(3) GDPR."
+    )
     states = StateOutput(many=True)
     complete = serializers.BooleanField()
     attempts = serializers.IntegerField()

@@ -87,7 +87,9 @@ class GroupView(AmbitView):
         """Show a group and who is directly in it."""
         group = queries.get_group(group_id=self.id_in_path("group"))
         inside: dict[str, Any] = {
-            "members": _public("member", GroupMember.objects.filter(group_id=group.pk), "member_id"),
+            "members": _public(
+                "member", GroupMember.objects.filter(group_id=group.pk), "member_id"
+            ),
             "groups": _public("group", GroupChild.objects.filter(parent_id=group.pk), "child_id"),
         }
         return Response({**GroupOutput(group).data, **inside})

@@ -98,9 +98,7 @@ def begin(request: Request, caller: Caller, *, kind: str) -> Slot | Earlier | No
 
 def finish(slot: Slot, *, status: int, object_ids: tuple[UUID, ...]) -> None:
     """Keep what the request made, in the transaction that made it."""
-    IdempotencyKey.objects.filter(pk=slot.row_id).update(
-        status=status, object_ids=list(object_ids)
-    )
+    IdempotencyKey.objects.filter(pk=slot.row_id).update(status=status, object_ids=list(object_ids))
 
 
 def give_up(slot: Slot) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from rest_framework.permissions import BasePermission
@@ -120,5 +120,6 @@ class DeclaredPolicy(BasePermission):
             if request.user is None and not all(p.public for p in policies.values()):
                 raise Unauthenticated
             return True
-        policy.check(request.user)
+        caller: Any = request.user
+        policy.check(caller)
         return True

@@ -26,9 +26,9 @@ from ambit.answers.queries import AnswerNotFound
 from ambit.api import authentication, bodies, idempotency, permissions, uploads
 from ambit.api.pagination import BadCursor
 from ambit.api.principals import PrincipalNotFound
+from ambit.corpus.holdings import DocumentsUnknown
 from ambit.corpus.queries import ContentNotReady, DocumentNotFound
 from ambit.corpus.services import ExternalIdTaken, NotRetryable
-from ambit.corpus.holdings import DocumentsUnknown
 from ambit.erasure.queries import ErasureNotFound, ReceiptNotReady
 from ambit.erasure.services import NothingNamed, ReasonMissing, TooMuchNamed
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable
@@ -258,8 +258,7 @@ TABLE: dict[type[BaseException], Problem] = {
         409,
         "subject_ambiguous",
         "Several members answer to this",
-        "Name the member by id: `{{\"type\": \"member\", \"value\": \"mem_…\"}}`."
-        " Nothing was erased.",
+        'Name the member by id: `{{"type": "member", "value": "mem_…"}}`. Nothing was erased.',
     ),
     UnknownScope: Problem(
         400, "unknown_scope", "No such scope", "GET /v1/schema lists the scopes."

@@ -132,12 +132,12 @@ def _flat(detail: Any, path: str) -> Iterator[dict[str, str]]:
         for name, inner in detail.items():
             own = "" if name == "non_field_errors" else str(name)
             yield from _flat(inner, ".".join(p for p in (path, own) if p))
-    elif isinstance(detail, list) and all(isinstance(d, drf.ErrorDetail) for d in detail):
-        for one in detail:
-            yield {"field": path, "code": str(one.code), "detail": str(one)}
+    elif isinstance(detail, drf.ErrorDetail):
+        yield {"field": path, "code": str(detail.code), "detail": str(detail)}
     elif isinstance(detail, list):
         for place, inner in enumerate(detail):
-            yield from _flat(inner, f"{path}.{place}" if path else str(place))
+            at = path if isinstance(inner, drf.ErrorDetail) else f"{path}.{place}".strip(".")
+            yield from _flat(inner, at)
 
 
 def _response(body: dict[str, Any], *, headers: dict[str, str]) -> HttpResponse:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
+from drf_spectacular.extensions import (
+    OpenApiAuthenticationExtension,
+    OpenApiSerializerFieldExtension,
+)
 from drf_spectacular.openapi import AutoSchema
-from rest_framework.views import APIView
 
 from ambit.api.authentication import MEMBER_HEADER
 from ambit.api.idempotency import HEADER as IDEMPOTENCY_HEADER
 from ambit.api.idempotency import MAX_LENGTH
 from ambit.api.permissions import Policy
 from ambit.api.shapes import ProblemOutput
+from ambit.api.views import AmbitView
 from tenants.ids import PREFIXES
 
 PROBLEM = "application/problem+json"
@@ -46,6 +49,16 @@ class PublicIdField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped
         return {"type": "string", "example": example_id(self.target.kind)}
 
 
+class AnyIdField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # registers itself
+    """Identifiers of several kinds."""
+
+    target_class = "ambit.api.audit.AnyId"
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: str) -> dict[str, Any]:
+        """Describe an identifier of the first kind."""
+        return {"type": "string", "example": example_id(self.target.kinds[0])}
+
+
 class JsonObjectField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # registers itself
     """Objects of callers' own."""
 
@@ -75,14 +88,20 @@ class AmbitSchema(AutoSchema):
         operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
         if operation is None:
             return None
-        policy: Policy = self.view.policies[self.method]
-        operation["parameters"] = [*operation.get("parameters", []), *_headers(policy, self.view, self.method)]
+        view = cast(AmbitView, self.view)
+        policy = view.policies[self.method]
+        operation["parameters"] = [
+            *operation.get("parameters", []),
+            *_headers(policy, view, self.method),
+        ]
         if not operation["parameters"]:
             del operation["parameters"]
         operation["security"] = [{}] if policy.public else [{"key": []}]
         words = _policy_words(policy)
-        operation["description"] = "\n\n".join(w for w in (operation.get("description"), words) if w)
-        problem = self.resolve_serializer(ProblemOutput, "response").ref  # type: ignore[no-untyped-call]
+        operation["description"] = "\n\n".join(
+            w for w in (operation.get("description"), words) if w
+        )
+        problem = self.resolve_serializer(ProblemOutput, "response").ref
         for status, why in _refusals(policy, operation).items():
             operation["responses"].setdefault(
                 status, {"description": why, "content": {PROBLEM: {"schema": problem}}}
@@ -109,7 +128,7 @@ def example_id(kind: str) -> str:
     return f"{PREFIXES[kind]}_0199d2c0a1b27c3d8e4f5a6b7c8d9e0f"
 
 
-def _headers(policy: Policy, view: APIView, method: str) -> list[dict[str, Any]]:
+def _headers(policy: Policy, view: AmbitView, method: str) -> list[dict[str, Any]]:
     headers = []
     if not policy.public and not policy.operator:
         headers.append(
@@ -119,7 +138,7 @@ def _headers(policy: Policy, view: APIView, method: str) -> list[dict[str, Any]]
                 + (" Required." if policy.needs_member else ""),
             )
         )
-    if method == "POST" and getattr(view, "makes", ""):
+    if method == "POST" and view.makes:
         headers.append(
             _header(
                 IDEMPOTENCY_HEADER,
@@ -139,7 +158,11 @@ def _policy_words(policy: Policy) -> str:
         return "For anybody."
     if policy.operator:
         return "For operators' keys."
-    who = f"a member with the role {' or '.join(sorted(policy.roles))}" if policy.roles else "a member"
+    who = (
+        f"a member with the role {' or '.join(sorted(policy.roles))}"
+        if policy.roles
+        else "a member"
+    )
     alone = "" if policy.needs_member else "a service acting for nobody, or for "
     return f"Takes the scope `{policy.scope}`; for {alone}{who}."
 

@@ -119,4 +119,3 @@ def within(collection_ids: Sequence[UUID] | None, *, clearance: Clearance) -> li
     if unknown:
         raise CollectionNotFound(unknown[0])
     return list(dict.fromkeys(collection_ids))
-

@@ -36,7 +36,7 @@ class ProblemOutput(Output):
     detail = serializers.CharField()
     code = serializers.CharField(help_text="Stable; programs decide by it.")
     request_id = serializers.CharField()
-    errors = FieldErrorOutput(many=True)
+    errors = FieldErrorOutput(many=True)  # type: ignore[assignment]  # a field, read from its class by DRF
 
 
 def page_shape(name: str, item: serializers.BaseSerializer[Any]) -> type[Output]:

@@ -61,9 +61,7 @@ class TenantsView(AmbitView):
         asked = self.query(PageQuery)
         tenants = Tenant.objects.using(services.OPERATOR).order_by("-id")
         page = page_of(
-            lambda after, limit: list(
-                (tenants.filter(pk__lt=after) if after else tenants)[:limit]
-            ),
+            lambda after, limit: list((tenants.filter(pk__lt=after) if after else tenants)[:limit]),
             cursor=asked.get("cursor"),
             limit=asked["limit"],
             id_of=lambda tenant: tenant.pk,
@@ -73,8 +71,6 @@ class TenantsView(AmbitView):
     @extend_schema(request=TenantInput, responses={201: NewTenantOutput})
     def post(self, request: Request) -> Response:
         """Add a tenant; its first service's key is shown this once."""
-        tenant, key = services.create_tenant(
-            **self.body(TenantInput), make_keys=create_tenant_keys
-        )
+        tenant, key = services.create_tenant(**self.body(TenantInput), make_keys=create_tenant_keys)
         service_key = NewKeyOutput(key, context={"name": FIRST_KEY}).data
         return Response({**TenantOutput(tenant).data, "service_key": service_key}, status=201)

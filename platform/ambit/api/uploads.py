@@ -51,17 +51,20 @@ class AnonymousTemporaryFileUploadHandler(FileUploadHandler):
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         """Begin a file."""
         super().new_file(*args, **kwargs)
-        self._file = tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR)
+        self._file = tempfile.TemporaryFile(  # noqa: SIM115 - closed with the request
+            dir=settings.FILE_UPLOAD_TEMP_DIR
+        )
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         """Write some of it; raise BodyTooLarge."""
         limit = max_file_bytes()
         if start + len(raw_data) > limit:
+            self.upload_interrupted()
             raise BodyTooLarge(limit)
         if self._file is not None:
             self._file.write(raw_data)
 
-    def file_complete(self, file_size: int) -> UploadedFile | None:
+    def file_complete(self, file_size: int) -> UploadedFile[bytes] | None:
         """Return the whole file, to be read from its start."""
         if self._file is None:
             return None
@@ -124,9 +127,7 @@ def limit_body(app: App, *, max_bytes: int | None = None) -> App:
     return limited
 
 
-async def _count_and_pass(
-    app: App, scope: Scope, receive: Receive, send: Send, limit: int
-) -> None:
+async def _count_and_pass(app: App, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
     with tempfile.SpooledTemporaryFile(max_size=SPOOLED_BYTES) as body:
         size = 0
         while True:

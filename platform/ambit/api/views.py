@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from ambit.api.authentication import caller_scope, member_header
 from ambit.api.bodies import AlwaysJson, Input, StrictJsonParser, checked, read_id
 from ambit.api.permissions import Caller, Policy, PolicyUndeclared
 from ambit.api.requests import request_id_of
+from tenants.secrets import PresentedKey
 
 REPLAYED_HEADER = "Idempotency-Replayed"
 HANDLERS = ("get", "post", "put", "patch", "delete")
@@ -63,7 +64,7 @@ class AmbitView(APIView):
     def perform_authentication(self, request: Request) -> None:
         """Nothing: the caller is established with its scope, before this."""
 
-    def show(self, object_ids: Sequence[UUID], *, status: int) -> HttpResponseBase:
+    def show(self, object_ids: Sequence[UUID], *, status: int) -> Response:
         """Render what a POST made, as it is now; every view with `makes` has its own."""
         raise NotImplementedError
 
@@ -104,7 +105,10 @@ class AmbitView(APIView):
         with ExitStack() as scopes:
             if self.own_transactions:
                 self._admit()
-                return self._handler()(self.request, *self.args, **self.kwargs)
+                response: HttpResponseBase = self._handler()(
+                    self.request, *self.args, **self.kwargs
+                )
+                return response
             self._let_in(scopes)
             return self._once(self._handler())
 
@@ -115,17 +119,19 @@ class AmbitView(APIView):
 
     def _let_in(self, scopes: ExitStack) -> Caller:
         policy = self.policies.get(self._method())
-        if not (policy and policy.public) and self.request.auth is not None:
-            self.caller = scopes.enter_context(
-                caller_scope(
-                    self.request.auth,
-                    member=member_header(self.request),
-                    request_id=request_id_of(self.request._request),  # noqa: SLF001 - DRF's wrapper
-                )
-            )
-            self.request.user = self.caller
+        if not (policy and policy.public):
+            presented: Any = self.request.auth
+            if presented is not None:
+                self.caller = scopes.enter_context(self._caller_scope(presented))
+                self.request.user = self.caller  # type: ignore[assignment]  # our user is a Caller
         self.initial(self.request, *self.args, **self.kwargs)
         return self.caller  # type: ignore[return-value]  # None for public calls, which do not ask
+
+    def _caller_scope(self, presented: PresentedKey) -> AbstractContextManager[Caller]:
+        plain = self.request._request  # noqa: SLF001 - DRF's wrapper
+        return caller_scope(
+            presented, member=member_header(self.request), request_id=request_id_of(plain)
+        )
 
     def _handler(self) -> Any:
         name = (self.request.method or "").lower()
@@ -160,13 +166,13 @@ class AmbitView(APIView):
         else:
             idempotency.finish(taken, status=status, object_ids=self.made)
 
-    def replayed(self, earlier: idempotency.Earlier) -> HttpResponseBase:
+    def replayed(self, earlier: idempotency.Earlier) -> Response:
         """Show again what the key has made."""
         response = self.show(earlier.object_ids, status=earlier.status)
         response.headers[REPLAYED_HEADER] = "true"
         return response
 
-    def created(self, object_ids: Sequence[UUID], *, status: int = 201) -> HttpResponseBase:
+    def created(self, object_ids: Sequence[UUID], *, status: int = 201) -> Response:
         """Note what the POST has made and show it."""
         self.made = tuple(object_ids)
         return self.show(object_ids, status=status)

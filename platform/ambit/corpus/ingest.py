@@ -1,7 +1,8 @@
 """What the workers' ingest reads and writes, in custody of the document it works on.
 
-A late or second worker is fenced twice: by its lease on the job, and by the document's row, which
-must still be there, unhidden, with this version as its latest, when the result is stored.
+A late or second worker is fenced twice: by its lease on the job, without which nothing is written,
+and by the document's row, which must still be there, unhidden, with this version as its latest, when
+the result is stored. The job's row is always locked before the document's.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from uuid import UUID
 
 import numpy as np
 from django.utils import timezone
+from numpy.typing import NDArray
 from pgvector import HalfVector
 
 from ambit.corpus.lexemes import lexeme_vectors
@@ -25,12 +27,13 @@ from ambit.corpus.models import (
 )
 from ambit.corpus.vault import Vault, vault_of
 from ambit.files.store import FileName, read, remove, write
-from ambit.jobs.services import Claim, finish
+from ambit.jobs.services import Claim, finish, hold
 from ambit.keys.sealing import keyed_hash
 from tenants.audit import record
 from tenants.ids import uuid7
 from tenants.scope import audience_scope, current_tenant_id, tenant_scope
 
+Vector = Sequence[float] | NDArray[np.float32]
 BATCH_ROWS = 500
 
 
@@ -74,15 +77,20 @@ class StoredChunk:
     section: str = field(repr=False)
     text: str = field(repr=False)
     embedded_text: str = field(repr=False)
-    vector: Sequence[float] = field(repr=False)
+    vector: Vector = field(repr=False)
 
 
 def open_source(held: Claim) -> Source:
-    """Begin an attempt and return what to ingest; raise NothingToDo."""
+    """Begin an attempt and return what to ingest; raise NothingToDo, ClaimLost."""
     with tenant_scope(held.tenant_id, custody=True):
+        hold(held)
         document, version = _still_wanted(held.object_id)
         vault = vault_of(document.pk)
-        if vault is None or version.state == State.READY:
+        if version.state == State.READY:
+            # A worker died between the commit that made it so and the end of its job.
+            _remove_older_files(held.tenant_id, document.pk, version.number)
+            raise NothingToDo(held.object_id)
+        if vault is None:
             raise NothingToDo(held.object_id)
         Version.objects.filter(pk=version.pk).update(
             attempts=held.attempt, state=State.RECEIVED, n_chunks_embedded=0
@@ -98,31 +106,31 @@ def open_source(held: Claim) -> Source:
 
 
 def mark_parsed(held: Claim, *, media_type: str, n_pages: int | None) -> None:
-    """Note that the text is extracted."""
+    """Note that the text is extracted; raise ClaimLost."""
     _mark(
         held, state=State.PARSED, parsed_at=timezone.now(), media_type=media_type, n_pages=n_pages
     )
 
 
 def mark_chunked(held: Claim, *, n_chunks: int) -> None:
-    """Note how many chunks there are."""
+    """Note how many chunks there are; raise ClaimLost."""
     _mark(held, state=State.CHUNKED, chunked_at=timezone.now(), n_chunks=n_chunks)
 
 
 def mark_progress(held: Claim, *, n_chunks_embedded: int) -> None:
-    """Note how many chunks have vectors by now."""
+    """Note how many chunks have vectors by now; raise ClaimLost."""
     _mark(held, n_chunks_embedded=n_chunks_embedded)
 
 
 def mark_embedded(held: Claim, *, n_chunks: int) -> None:
-    """Note that every chunk has a vector."""
+    """Note that every chunk has a vector; raise ClaimLost."""
     _mark(held, state=State.EMBEDDED, embedded_at=timezone.now(), n_chunks_embedded=n_chunks)
 
 
 def known_vectors(held: Claim, *, texts: Sequence[str]) -> dict[str, list[float]]:
     """Return vectors of texts that this tenant and audience already has: they are not embedded twice.
 
-    Looks no further than the document's own audience, so that ingest time says nothing of others.
+    Raises NothingToDo. Looks no further than the document's own audience, so that ingest time says nothing of others.
     """
     macs = {embedded_mac(t, tenant_id=held.tenant_id): t for t in texts}
     with tenant_scope(held.tenant_id, custody=True):
@@ -135,22 +143,30 @@ def known_vectors(held: Claim, *, texts: Sequence[str]) -> dict[str, list[float]
             vectors = ChunkVector.objects.filter(pk__in=list(text_of)).values_list(
                 "pk", "embedding"
             )
-            return {text_of[pk]: vector.to_list() for pk, vector in vectors}
+            return {text_of[pk]: vector for pk, vector in vectors}
 
 
-def store_chunks(held: Claim, *, source: Source, chunks: Sequence[StoredChunk]) -> None:
-    """Store a version's chunks and make them what search finds, in one transaction with the job's end.
+def store_chunks(
+    held: Claim, *, source: Source, chunks: Sequence[StoredChunk], text: str | None = None
+) -> None:
+    """Store a version's text and chunks and make them what search finds, in one transaction.
 
     The version before goes in the same transaction: no moment in which neither or both are found.
     Raises NothingToDo, ClaimLost.
     """
     with tenant_scope(held.tenant_id, custody=True):
+        hold(held)
         document, version = _still_wanted(held.object_id, lock=True)
+        if text is not None:
+            # Only now: a deletion waits for this lock, so that no file can come after it.
+            source.write_text(text)
         with audience_scope([document.audience_id]):
             replaced = _remove_chunks(document.pk)
             _insert(document, version.pk, source.vault, chunks)
         now = timezone.now()
-        Version.objects.filter(pk=version.pk).update(state=State.READY, ready_at=now)
+        Version.objects.filter(pk=version.pk).update(
+            state=State.READY, ready_at=now, n_chunks_embedded=len(chunks)
+        )
         Document.objects.filter(pk=document.pk).update(
             current_version_id=version.pk, updated_at=now
         )
@@ -160,14 +176,25 @@ def store_chunks(held: Claim, *, source: Source, chunks: Sequence[StoredChunk]) 
             document_ids=[document.pk],
             counts={"chunks": len(chunks), "replaced": replaced},
         )
-        finish(held)
-    _remove_older_files(held.tenant_id, document.pk, version.number)
+        first = version.number == 1
+        if first:
+            finish(held)
+    if not first:
+        # The job lasts until these are gone: a worker that dies here leaves none behind.
+        _remove_older_files(held.tenant_id, document.pk, version.number)
+        drop_job(held)
 
 
 def fail_version(held: Claim, *, code: str, reason: str) -> None:
-    """End a version as failed with a reason a person understands; its original stays."""
+    """End a version as failed with a reason a person understands; its original stays.
+
+    Raises NothingToDo, ClaimLost.
+    """
     with tenant_scope(held.tenant_id, custody=True):
+        hold(held)
         document, version = _still_wanted(held.object_id, lock=True)
+        if version.state == State.READY:
+            raise NothingToDo(held.object_id)
         Version.objects.filter(pk=version.pk).update(
             state=State.FAILED, failed_at=timezone.now(), reason_code=code, reason=reason[:500]
         )
@@ -200,7 +227,9 @@ def _still_wanted(version_id: UUID, *, lock: bool = False) -> tuple[Document, Ve
 
 
 def _mark(held: Claim, **values: object) -> None:
+    """Note how far it has come and renew the lease, so that a late worker unsays nothing."""
     with tenant_scope(held.tenant_id, custody=True):
+        hold(held)
         Version.objects.filter(pk=held.object_id).update(**values)
 
 

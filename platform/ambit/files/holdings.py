@@ -74,17 +74,18 @@ def _remains(scope: Scope) -> int:
     """Count files under names that hold a covered id, in any tenant's folder, listed from the root."""
     if not scope.document_ids:
         return 0
-    _require_store(scope)
     wanted = {one.hex for one in (*scope.document_ids, *scope.version_ids)}
     try:
-        found = _named(Path(settings.AMBIT_ORIGINALS_DIR), wanted)
-        return sum(_n_files(path) for path in found)
+        tenants = _entries(Path(settings.AMBIT_ORIGINALS_DIR))
+        if str(scope.tenant_id) not in {tenant.name for tenant in tenants}:
+            raise HoldingFailed(NAME)
+        return sum(_n_files(path) for path in _named(tenants, wanted))
     except OSError as error:
         raise HoldingFailed(NAME) from error
 
 
-def _named(root: Path, wanted: set[str]) -> Iterator[Path]:
-    for tenant in _entries(root):
+def _named(tenants: Iterable[os.DirEntry[str]], wanted: set[str]) -> Iterator[Path]:
+    for tenant in tenants:
         if _ids(tenant.name) & wanted:
             yield Path(tenant.path)
         elif tenant.is_dir(follow_symlinks=False):
@@ -93,7 +94,7 @@ def _named(root: Path, wanted: set[str]) -> Iterator[Path]:
                     yield Path(entry.path)
 
 
-def _entries(folder: Path) -> Iterable[os.DirEntry[str]]:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         return list(entries)
 

@@ -120,7 +120,7 @@ class App:
             raise _Refused(status=405, code="method", sentence="This method is not served here.")
         body = await _read_body(receive)
         asked = await asyncio.to_thread(self._understand, body, headers)
-        ids = await asyncio.to_thread(self._tokenize, asked.texts)
+        ids = await asyncio.to_thread(self._encoder.tokenize, asked.texts)
         vectors = await self._embed(ids=ids, priority=asked.priority, receive=receive)
         return 200, await asyncio.to_thread(self._write, vectors, asked, sum(map(len, ids)))
 
@@ -154,12 +154,6 @@ class App:
             as_base64=encoding == "base64",
             priority=cast(Priority, priority),
         )
-
-    def _tokenize(self, texts: list[str]) -> list[list[int]]:
-        try:
-            return self._encoder.tokenize(texts)
-        except UnicodeEncodeError:
-            raise _bad("An input holds half of a surrogate pair.") from None
 
     async def _embed(self, *, ids: list[list[int]], priority: Priority, receive: Receive) -> Floats:
         """Compute on the lanes; raises ConnectionResetError when the asker hangs up first."""
@@ -233,6 +227,10 @@ def _texts(given: object) -> list[str]:
         raise _bad(f"input has from 1 to {MAX_TEXTS} texts.")
     if not all(text.strip() for text in texts):
         raise _bad("An input is empty.")
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        raise _bad("An input holds half of a surrogate pair.") from None
     return texts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import httpx2
@@ -16,6 +17,20 @@ class InvalidServerUrl(ValueError):
     """The URL names no server that can be spoken to."""
 
 
+class _UnixTransport(httpx2.HTTPTransport):
+    """Looks first whether a socket is there: httpcore2 2.16 leaves its own end open where none is."""
+
+    def __init__(self, *, path: str) -> None:
+        super().__init__(uds=path, limits=LIMITS)
+        self._path = Path(path)
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send the request; raises httpx2.ConnectError without a socket."""
+        if not self._path.is_socket():
+            raise httpx2.ConnectError("no socket is there", request=request)
+        return super().handle_request(request)
+
+
 def open_client(*, url: str) -> httpx2.Client:
     """Return a client whose base URL is the server's root; a trailing /v1 is understood.
 
@@ -26,7 +41,7 @@ def open_client(*, url: str) -> httpx2.Client:
         path = unquote(parts.netloc + parts.path)
         if not path.startswith("/"):
             raise InvalidServerUrl("a unix:// URL names an absolute path: unix:///run/embed.sock")
-        transport = httpx2.HTTPTransport(uds=path, limits=LIMITS)
+        transport = _UnixTransport(path=path)
         return httpx2.Client(transport=transport, base_url="http://localhost", trust_env=False)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise InvalidServerUrl("a server's URL starts with unix:///, http:// or https://")

@@ -96,11 +96,12 @@ def _cpu_multiplies_bfloat16() -> bool:
 
 def _listen(*, path: Path | None, host: str, port: int) -> socket.socket:
     if path is None:
-        return socket.create_server((host, port), family=_family(host))
+        try:
+            return socket.create_server((host, port), family=_family(host))
+        except OSError as error:
+            raise CannotStart(f"Cannot listen on {host}:{port}: {error}") from error
     bound = socket.socket(socket.AF_UNIX)
     try:
-        if path.is_socket():
-            _remove_stale(path)
         # Bound with no rights for others at any moment.
         mask = os.umask(0o177)
         try:
@@ -177,6 +178,8 @@ def serve(*, path: Path | None, host: str, port: int, n_lanes: int) -> None:
     key = _environment("AMBIT_EMBED_KEY")
     if path is None and not key:
         raise CannotStart("Set AMBIT_EMBED_KEY: a port is served only to those who know the key")
+    if path is not None and path.is_socket():
+        _remove_stale(path)
     model = _environment("AMBIT_EMBED_MODEL") or "all-MiniLM-L6-v2"
     _prepare_process()
     encoder = TorchEncoder(path=_model_folder())

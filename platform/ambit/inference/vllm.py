@@ -299,7 +299,7 @@ def _event_fields(data: str) -> dict[str, Any]:
 
 
 def _failure_in_stream(error: object, *, begun: bool) -> Exception:
-    # A full queue, too, is told here when streaming: the status line was 200 by then.
+    # A full queue, too, may be told here: in a burst the status line was 200 by then.
     status = error.get("code") if isinstance(error, dict) else None
     if not isinstance(status, int):
         return GenerationUnavailable(reason="failed")

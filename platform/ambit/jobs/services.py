@@ -76,8 +76,15 @@ def claim(*, tenant_id: UUID, job_id: UUID) -> Claim | None:
 def keep(held: Claim) -> None:
     """Renew the lease; raise ClaimLost when it is another's by now."""
     with tenant_scope(held.tenant_id):
-        kept = _held(held).update(leased_until=_lease_end(timezone.now()))
-    if not kept:
+        hold(held)
+
+
+def hold(held: Claim) -> None:
+    """Renew the lease in the caller's transaction, to whose end nobody else gets the job.
+
+    Raises ClaimLost when it is another's by now.
+    """
+    if not _held(held).update(leased_until=_lease_end(timezone.now())):
         raise ClaimLost(f"job {held.job_id} was given to another worker")
 
 

@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from ambit.admin.forms import PlainForm
-from ambit.admin.page import MISSING, page, show, to
+from ambit.admin.page import MISSING, here, page, show, to
 from ambit.admin.people import members_by_id
 from ambit.admin.words import OPEN_STATES
 from ambit.corpus.holdings import DocumentsUnknown
@@ -140,7 +140,7 @@ def erasure(request: HttpRequest, erasure_id: UUID) -> HttpResponseBase:
 def erasure_state(request: HttpRequest, erasure_id: UUID) -> HttpResponseBase:
     """Return the part of the page that changes while a case is worked on."""
     case = get_erasure(erasure_id=erasure_id)
-    return TemplateResponse(request, "ambit_admin/parts/erasure_state.html", _state(case))
+    return TemplateResponse(request, "ambit_admin/parts/erasure_state.html", {**_state(case), "seat": here(request)})
 
 
 @page("erasures/<ambit_erasure:erasure_id>/receipt.json", name="erasure_receipt", roles=ROLES)

@@ -125,3 +125,9 @@ def closed_at(case: Any) -> datetime | None:
 def words(text: str) -> list[str]:
     """Return the words of a text."""
     return text.split()
+
+
+@register.filter
+def utc(text: str) -> str:
+    """Return a receipt's time as people read it; receipts are written in UTC."""
+    return f"{text[:19].replace('T', ' ')} UTC"

@@ -1,0 +1,1 @@
+"""The admin web UI, in this process and in a real browser."""
