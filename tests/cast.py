@@ -8,6 +8,7 @@ collection of the same name. Olivia is privacy officer, Adam administrator, Audr
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from ambit.access import services as access_services
 from ambit.access.clearance import clearance_for
 from ambit.access.types import GrantSpec, PrincipalRef
 from ambit.corpus import ingest
+from ambit.corpus.queries import get_document_as_custodian
 from ambit.corpus.types import SubjectRef, Upload
 from ambit.jobs import services as jobs
 from ambit.keys.keyring import create_tenant_keys
@@ -229,7 +231,19 @@ def publish(person: Person, place: Place, *, text: str = HANDBOOK, **kwargs: Any
             ingest.mark_parsed(held, media_type="text/plain", n_pages=None)
             ingest.mark_chunked(held, n_chunks=1)
             ingest.store_chunks(held, source=source, chunks=[_chunk(text)])
+    _wait_until_ready(place.id, document_id)
     return document_id
+
+
+def _wait_until_ready(tenant_id: UUID, document_id: UUID) -> None:
+    # A session's real worker may have been quicker to take the job, and is still at it.
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with tenant_scope(tenant_id):
+            if get_document_as_custodian(document_id=document_id).current is not None:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(document_id)
 
 
 def _waiting_jobs(tenant_id: UUID) -> list[UUID]:

@@ -13,7 +13,7 @@ from redis import RedisError
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable
 from ambit.jobs.broker import RUN_JOB
 from ambit.jobs.kinds import ERASE, INGEST_VERSION, REMOVE_DOCUMENT
-from ambit.jobs.services import Claim, ClaimLost, claim, put_back, send_due
+from ambit.jobs.services import Claim, ClaimLost, claim, kept, put_back, send_due
 from ambit.keys.keyring import KeyUnavailable
 from tenants.audit import Actor, acting_as
 from workers.erase import flow as erase_flow
@@ -56,7 +56,7 @@ def run_job(*, tenant_id: str, job_id: str) -> None:
 def _do(held: Claim) -> Exception | None:
     names = _names(held)
     try:
-        with acting_as(Actor("worker", None)):
+        with kept(held), acting_as(Actor("worker", None)):
             if held.attempt > held.kind.attempts and held.kind.name in GIVE_UP:
                 GIVE_UP[held.kind.name](held)
             else:

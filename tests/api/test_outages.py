@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.db import connections
 
 from ambit.config.runtime.network import free_port
 from ambit.config.runtime.supervisor import Stack
@@ -94,6 +95,9 @@ def test_with_the_database_away_it_is_503_and_then_fine_again(cast: Cast, databa
         away = cast.alice.post("/v1/search", TEXT)
     finally:
         database.restart_part("postgres")
+        # Those of the tests themselves, which no request closes.
+        for connection in connections.all(initialized_only=True):
+            connection.close()
     back = [
         cast.alice.post("/v1/search", TEXT)
         for _ in range(settings.DATABASES["default"]["OPTIONS"]["pool"]["max_size"] + 1)
@@ -103,3 +107,27 @@ def test_with_the_database_away_it_is_503_and_then_fine_again(cast: Cast, databa
     assert int(away.headers["Retry-After"]) > 0
     assert {r.status_code for r in back} <= {200, 503}
     assert len(back[-1].json()["results"]) == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_is_uploaded_while_the_broker_is_down_is_found_later(
+    cast: Cast, workers: Stack
+) -> None:
+    body = {
+        "collection": cast.here.collection,
+        "title": "Leave",
+        "text": "27 days of annual leave.",
+    }
+    workers.stop_part("redis")
+    try:
+        accepted = cast.alice.post("/v1/documents", body)
+    finally:
+        workers.restart_part("redis")
+
+    assert accepted.status_code == 202
+    path = accepted.headers["Location"]
+    until = time.monotonic() + 120
+    while cast.alice.get(path).json()["state"] != "ready" and time.monotonic() < until:
+        time.sleep(0.5)
+    assert cast.alice.get(path).json()["state"] == "ready"
+    assert len(cast.alice.post("/v1/search", TEXT).json()["results"]) == 1

@@ -65,17 +65,18 @@ def _work(tenant_id: UUID, case_id: UUID, point: str) -> NoReturn:
 
 
 def _arm(point: str) -> None:
+    from ambit.erasure.registry import HOLDINGS
     from workers.erase import destroy, flow, receipt
 
     when, _, name = point.partition(" ")
     if when == "step":
         setattr(flow, name, _dying(getattr(flow, name), first=True))
     elif when == "closing":
-        receipt.finish = _dying(receipt.finish, first=True)
+        vars(receipt)["finish"] = _dying(vars(receipt)["finish"], first=True)
     else:
-        destroy.HOLDINGS = tuple(
+        vars(destroy)["HOLDINGS"] = tuple(
             replace(h, destroy=_dying(h.destroy, first=when == "before")) if h.name == name else h
-            for h in destroy.HOLDINGS
+            for h in HOLDINGS
         )
 
 

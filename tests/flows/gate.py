@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
 import socket
 import socketserver
+import struct
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -42,6 +45,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         gate = self.server.gate
         bulk = self.headers["Ambit-Priority"] == "bulk"
+        if bulk and gate.kills(json.loads(body)["input"]):
+            os.kill(self._asker(), signal.SIGKILL)
+            return
         if bulk:
             gate.wait_for_passage(json.loads(body)["input"])
         upstream = _UnixConnection(gate.upstream)
@@ -59,6 +65,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
+    def _asker(self) -> int:
+        """Return the process at the other end of the socket."""
+        form = "3i"
+        found = self.connection.getsockopt(
+            socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize(form)
+        )
+        return int(struct.unpack(form, found)[0])
+
     def address_string(self) -> str:
         return "a Unix socket"
 
@@ -73,6 +87,8 @@ class Gate:
         self.path, self.upstream = path, upstream
         self._changed = threading.Condition()
         self._held: str | None = None
+        self._deadly: str | None = None
+        self.n_killed = 0
         self._waiting = 0
         self._embedded: Counter[str] = Counter()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -107,6 +123,25 @@ class Gate:
                 self._held = None
                 self._changed.notify_all()
 
+    @contextmanager
+    def deadly(self, words: str) -> Iterator[None]:
+        """Kill whoever asks for passages with these words, until the block ends."""
+        with self._changed:
+            self._deadly, self.n_killed = words, 0
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._deadly = None
+
+    def kills(self, texts: list[str]) -> bool:
+        """Say whether it is deadly to ask for these texts, and count."""
+        with self._changed:
+            if self._deadly is None or not any(self._deadly in text for text in texts):
+                return False
+            self.n_killed += 1
+            return True
+
     def wait_until_held(self, n: int = 1) -> None:
         """Wait until so many requests are being held back."""
         with self._changed:
@@ -116,12 +151,15 @@ class Gate:
     def wait_for_passage(self, texts: list[str]) -> None:
         """Wait while any of the texts is held."""
         with self._changed:
+            if not self._holds(texts):
+                return
             self._waiting += 1
             self._changed.notify_all()
-            self._changed.wait_for(
-                lambda: self._held is None or not any(self._held in text for text in texts), HOLD_S
-            )
+            self._changed.wait_for(lambda: not self._holds(texts), HOLD_S)
             self._waiting -= 1
+
+    def _holds(self, texts: list[str]) -> bool:
+        return self._held is not None and any(self._held in text for text in texts)
 
     def note(self, texts: list[str]) -> None:
         """Count texts that were embedded."""

@@ -130,18 +130,21 @@ def test_a_question_overtakes_bulk_work(service: Service) -> None:
 def test_a_client_that_hangs_up_does_not_keep_the_service_busy(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding, "PASSAGES_DEADLINE_S", 0.3)
     monkeypatch.setattr(embedding, "PASSAGES_PER_REQUEST", 256)
+    a_quarter = _seconds(64)
+    monkeypatch.setattr(embedding, "PASSAGES_DEADLINE_S", 0.3)
     with pytest.raises(EmbeddingUnavailable) as caught:
         embed_passages([PASSAGE] * 256)
     assert caught.value.reason == "slow"
     monkeypatch.setattr(embedding, "PASSAGES_DEADLINE_S", 60)
 
-    started = time.monotonic()
-    embed_passages([PASSAGE])
+    assert _seconds(1) < a_quarter
 
-    # All 256 would take two seconds and more on two cores.
-    assert time.monotonic() - started < 1.5
+
+def _seconds(n_passages: int) -> float:
+    started = time.monotonic()
+    embed_passages([PASSAGE] * n_passages)
+    return time.monotonic() - started
 
 
 @pytest.mark.parametrize(
@@ -189,7 +192,8 @@ def test_after_a_fork_the_child_opens_connections_of_its_own(service: Service) -
     child = os.fork()
     if child == 0:
         same = embed_query("When does the gate open?") @ before > 0.999
-        os.write(write, b"1" if same and len(embedding._CLIENTS) == 2 else b"0")
+        own = [place for place in embedding._CLIENTS if place[0] == os.getpid()]
+        os.write(write, b"1" if same and len(own) == 1 else b"0")
         os._exit(0)
     os.waitpid(child, 0)
 

@@ -13,17 +13,21 @@ from tests.vllm import environment
 from tests.vllm.server import Relay, VllmServer, running_server
 
 HERE = Path(__file__).parent
-SERVER_FIXTURES = {"vllm_server", "doomed_server"}
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if HERE in item.path.parents and SERVER_FIXTURES.intersection(
-            getattr(item, "fixturenames", ())
-        ):
+        if HERE in item.path.parents and "vllm_server" in _fixtures(item):
             item.add_marker(pytest.mark.vllm)
             # The first test waits for the server's start.
             item.add_marker(pytest.mark.timeout(900))
+    # After pytest-randomly: a second server would double the time of all of this.
+    items.sort(key=lambda item: "doomed_server" in _fixtures(item))
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return getattr(item, "fixturenames", [])
 
 
 @pytest.fixture(scope="session")
@@ -45,10 +49,10 @@ def vllm_server(
 
 
 @pytest.fixture
-def doomed_server(vllm_environment: None, tmp_path: Path) -> Iterator[VllmServer]:
-    """Yield a server of the test's own, to be killed."""
-    with running_server(tmp_path) as server:
-        yield server
+def doomed_server(vllm_server: VllmServer) -> VllmServer:
+    """Return the session's server to the one test that kills it, which runs last."""
+    assert vllm_server.process.poll() is None, "another test has killed the server"
+    return vllm_server
 
 
 @pytest.fixture

@@ -90,6 +90,9 @@ class VllmServer:
         return time.monotonic() - started
 
     def kill(self) -> None:
+        """Kill the server and its engine; a second time does nothing."""
+        if self.process.returncode == -signal.SIGKILL:
+            return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()

@@ -221,7 +221,7 @@ def _scope(request: _Request) -> Scope:
 
 def _open(request: _Request, reason: str, received_at: datetime) -> UUID:
     scope = _scope(request)
-    actor = current_actor()
+    kind, by_id = _requester()
     case_id = uuid7()
     Erasure.objects.create(
         id=case_id,
@@ -229,8 +229,8 @@ def _open(request: _Request, reason: str, received_at: datetime) -> UUID:
         subject_type=request.subject_type,
         subject_mac=request.subject_mac,
         reason_sealed=_seal_reason(reason, request.identifiers, case_id=case_id),
-        requested_by_kind=actor.kind,
-        requested_by_id=actor.member_id or actor.id,
+        requested_by_kind=kind,
+        requested_by_id=by_id,
         received_at=received_at,
         due_at=due_at(received_at),
         hidden_at=timezone.now(),
@@ -238,8 +238,8 @@ def _open(request: _Request, reason: str, received_at: datetime) -> UUID:
         request_xid=this_transaction(),
         n_shared_documents=_shared(request),
     )
+    # What each holding has of it is counted by the worker: some take longer than hiding may.
     add_items(case_id, scope)
-    note_found(case_id, count_found(scope))
     record(
         "erasure.requested",
         object_id=case_id,
@@ -252,7 +252,7 @@ def _open(request: _Request, reason: str, received_at: datetime) -> UUID:
 
 def _preview(request: _Request, reason: str, received_at: datetime) -> ErasureView:
     scope = _scope(request)
-    actor = current_actor()
+    kind, by_id = _requester()
     record("erasure.previewed", document_ids=scope.document_ids, counts=_counts(scope))
     return ErasureView(
         id=None,
@@ -262,8 +262,8 @@ def _preview(request: _Request, reason: str, received_at: datetime) -> ErasureVi
         subject_type=request.subject_type,
         subject_hash=request.subject_mac.hex() if request.subject_mac else None,
         reason=_without(reason, request.identifiers),
-        requested_by_kind=actor.kind,
-        requested_by_id=actor.member_id or actor.id,
+        requested_by_kind=kind,
+        requested_by_id=by_id,
         received_at=received_at,
         due_at=due_at(received_at),
         states=(StateTime("received", received_at),),
@@ -272,6 +272,12 @@ def _preview(request: _Request, reason: str, received_at: datetime) -> ErasureVi
         holdings=holding_counts(count_found(scope)),
         n_shared_documents=_shared(request),
     )
+
+
+def _requester() -> tuple[str, UUID | None]:
+    """Return who asks: the member a service's key acts for, else the key, account or member itself."""
+    actor = current_actor()
+    return ("member", actor.member_id) if actor.member_id else (actor.kind, actor.id)
 
 
 def _shared(request: _Request) -> int:

@@ -36,6 +36,8 @@ def _destroy(scope: Scope) -> None:
     try:
         for document_id in scope.document_ids:
             _bury(_folder(scope, document_id))
+        for tenant in {_folder(scope, document_id).parent for document_id in scope.document_ids}:
+            _sync(tenant)
     except OSError as error:
         raise HoldingFailed(NAME) from error
 
@@ -67,7 +69,6 @@ def _bury(folder: Path) -> None:
         raise HoldingFailed(NAME)
     if grave.is_dir():
         shutil.rmtree(grave)
-    _sync(folder.parent)
 
 
 def _remains(scope: Scope) -> int:

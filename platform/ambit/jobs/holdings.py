@@ -24,6 +24,7 @@ QUEUE = "queue"
 # What a message may say: which job of which tenant.
 MESSAGE_KEYS = {"tenant_id", "job_id"}
 _BATCH = 1000
+_ID = re.compile(rb"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 T = TypeVar("T")
 # Its annotations allow for an asynchronous client and for decoded text; this is neither.
 _Redis = Any
@@ -50,29 +51,33 @@ def _jobs_left(scope: Scope) -> int:
 
 
 def _find(scope: Scope) -> int:
-    names = _names(scope)
-    return _reach(lambda redis: sum(1 for _ in _entries_with(redis, names))) if names else 0
+    ids = _spelled(scope)
+    return _reach(lambda redis: sum(1 for _ in _entries_with(redis, ids))) if ids else 0
 
 
 def _destroy(scope: Scope) -> None:
-    names = _names(scope)
-    if names:
-        _reach(lambda redis: [remove() for remove in list(_entries_with(redis, names))])
+    ids = _spelled(scope)
+    if ids:
+        _reach(lambda redis: [remove() for remove in list(_entries_with(redis, ids))])
 
 
-def _names(scope: Scope) -> re.Pattern[bytes] | None:
-    ids = {text for one in scope.object_ids for text in (str(one), one.hex)}
-    return re.compile("|".join(sorted(ids)).encode()) if ids else None
+def _spelled(scope: Scope) -> set[bytes]:
+    return {one.hex.encode() for one in scope.object_ids}
 
 
-def _entries_with(redis: _Redis, names: re.Pattern[bytes]) -> Iterator[Callable[[], object]]:
+def _names(text: bytes, ids: set[bytes]) -> bool:
+    found = (match.replace(b"-", b"").lower() for match in _ID.findall(text))
+    return not ids.isdisjoint(found)
+
+
+def _entries_with(redis: _Redis, ids: set[bytes]) -> Iterator[Callable[[], object]]:
     """Yield, for each entry of Redis that spells a covered id, what removes that entry."""
     for key in redis.scan_iter(count=_BATCH):
-        if names.search(key):
+        if _names(key, ids):
             yield partial(redis.delete, key)
             continue
         for value, remove in _values(redis, key):
-            if names.search(value):
+            if _names(value, ids):
                 yield remove
 
 
@@ -103,9 +108,10 @@ def _remains(scope: Scope) -> int:
     """Count waiting messages that name what is covered, or of this tenant say more than which job."""
     if not scope:
         return 0
+    covered = {spelled for one in scope.object_ids for spelled in (str(one), one.hex)}
     return _reach(
         lambda redis: (
-            sum(_says_too_much(m, scope) for m in _messages(redis))
+            sum(_says_too_much(m, covered, str(scope.tenant_id)) for m in _messages(redis))
             + sum(len(redis.keys(f"*{one}*")) for one in scope.actor_ids)
         )
     )
@@ -118,18 +124,17 @@ def _messages(redis: _Redis) -> Iterator[bytes]:
         yield json.dumps(json.loads(held)[0]).encode()
 
 
-def _says_too_much(message: bytes, scope: Scope) -> bool:
+def _says_too_much(message: bytes, covered: set[str], tenant_id: str) -> bool:
     try:
         body = json.loads(base64.b64decode(json.loads(message)["body"]))
         arguments, named, _ = body
         extra = bool(arguments) or not set(named) <= MESSAGE_KEYS
-        text = json.dumps(body)
+        text = json.dumps([body, json.loads(message).get("headers")])
     except (KeyError, TypeError, ValueError):
         # Not a message of ours: what it says is taken as it stands.
         extra, text = True, message.decode(errors="replace")
-    if any(str(one) in text or one.hex in text for one in scope.object_ids):
-        return True
-    return extra and str(scope.tenant_id) in text
+    words = set(re.split(r"[^0-9a-f-]+", text))
+    return bool(words & covered) or (extra and tenant_id in words)
 
 
 def _reach(work: Callable[[_Redis], T]) -> T:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import InterfaceError, OperationalError, connections, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -16,6 +20,10 @@ from ambit.jobs.broker import send, waiting
 from ambit.jobs.kinds import KINDS, QUEUES, JobKind
 from ambit.jobs.models import Job
 from tenants.scope import current_tenant_id, tenant_scope
+
+logger = logging.getLogger(__name__)
+
+BEATS_PER_LEASE = 3
 
 
 class ClaimLost(RuntimeError):
@@ -86,6 +94,38 @@ def hold(held: Claim) -> None:
     """
     if not _held(held).update(leased_until=_lease_end(timezone.now())):
         raise ClaimLost(f"job {held.job_id} was given to another worker")
+
+
+@contextmanager
+def kept(held: Claim) -> Iterator[None]:
+    """Renew the lease from a thread until the block ends: only a worker that died or froze loses it.
+
+    Without it a step that takes longer than a lease, such as embedding on a busy machine, would be
+    begun by one worker after another and ended by none.
+    """
+    over = threading.Event()
+    beats = threading.Thread(target=_beat_until, args=(over, held), name="lease", daemon=True)
+    beats.start()
+    try:
+        yield
+    finally:
+        over.set()
+        beats.join()
+
+
+def _beat_until(over: threading.Event, held: Claim) -> None:
+    try:
+        while not over.wait(settings.AMBIT_JOB_LEASE_S / BEATS_PER_LEASE):
+            try:
+                keep(held)
+            except ClaimLost:
+                # Done, or another's: the worker itself learns it where it writes.
+                return
+            except (OperationalError, InterfaceError) as error:
+                names = {"job_id": str(held.job_id), "error": type(error).__name__}
+                logger.warning("jobs.lease_not_renewed", extra=names)
+    finally:
+        connections.close_all()
 
 
 def finish(held: Claim) -> None:

@@ -1,0 +1,48 @@
+"""Every kind of work has somebody who does it, and messages carry ids alone."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+
+from ambit.jobs.kinds import KINDS, QUEUES
+from tests.architecture.sources import ROOT, sources
+
+
+def test_every_kind_of_work_has_its_handler_and_no_handler_is_idle() -> None:
+    # In a process of its own: the web process, and this one, never load the workers.
+    listed = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import workers.app, workers.tasks as t; print(*sorted(t.HANDLERS))",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert listed.stdout.split() == sorted(KINDS)
+
+
+def test_every_kind_goes_to_a_queue_that_workers_take_from() -> None:
+    assert {kind.queue for kind in KINDS.values()} <= set(QUEUES)
+
+
+def test_messages_are_sent_in_one_place_and_carry_ids_alone() -> None:
+    sent = [(s, call) for s in sources() for call in s.calls("send_task")]
+    others = [
+        s.place(call)
+        for s in sources()
+        for name in ("delay", "apply_async", "si")
+        for call in s.calls(name)
+    ]
+
+    assert [s.module for s, _ in sent] == ["ambit.jobs.broker"]
+    assert others == []
+    carried = next(k.value for k in sent[0][1].keywords if k.arg == "kwargs")
+    assert isinstance(carried, ast.Dict)
+    assert {ast.literal_eval(k) for k in carried.keys if k} == {"tenant_id", "job_id"}

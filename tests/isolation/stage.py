@@ -1,0 +1,194 @@
+"""Everybody who might ask, what is theirs, and what nobody else may learn of Alice's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+import psycopg
+from django.utils import timezone
+from psycopg import sql
+
+from ambit.access import services as access_services
+from ambit.access.clearance import clearance_for
+from ambit.access.types import GrantSpec, PrincipalRef
+from ambit.answers.services import save_exchange
+from ambit.answers.types import Answer, Usage
+from ambit.corpus.search import search
+from ambit.erasure.models import Erasure
+from tenants import services
+from tenants.ids import public_id
+from tests.cast import Api, Cast, Person, Place, as_service, make_cast, publish
+from tests.isolation.filled import tenant_tables
+from tests.isolation.routes import Call
+
+CALLERS = (
+    "anonymous",
+    "another tenant's member",
+    "another tenant's service",
+    "another tenant's service for its member",
+    "another tenant's service for Alice",
+    "a member without a grant",
+    "a service for a member without a grant",
+    "a reader whose grant is revoked",
+    "a revoked key",
+    "a suspended member",
+    "a key without the scope",
+    "the operator",
+)
+SAME_TENANT = CALLERS[5:8]
+REFUSED_AT_THE_DOOR = ("anonymous", *CALLERS[8:])
+# Tables that are written by being asked at all.
+_WRITTEN_BY_ASKING = {
+    "tenants_auditevent",
+    "tenants_apikey",
+    "tenants_idempotencykey",
+    "jobs_job",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The cast, what each of them owns, and what nobody else may learn of Alice's."""
+
+    cast: Cast
+    alices: dict[str, str]
+    mallorys: dict[str, str]
+    carols: dict[str, str]
+    words: tuple[str, ...]
+    callers: dict[str, Callable[[Call], Api]] = field(repr=False)
+    look: psycopg.Connection = field(repr=False)
+    # Digests of the rows of Alice's tenant: none of these calls may change one.
+    rows: dict[str, str] = field(repr=False)
+
+
+def made_up(kind: str) -> str:
+    """Return the public id of nothing."""
+    return public_id(kind, uuid4())
+
+
+def _things(person: Person, place: Place, *, word: str, collection_id: UUID) -> dict[str, str]:
+    """Return the public ids of one thing of every kind that is a person's or its tenant's."""
+    own = Place(place.id, place.service, place.service_key_id, collection_id, place.group_id)
+    document_id = publish(person, own, text=f"The harbor of {word} opens at six.", title=word)
+    with as_service(place.id, place.service_key_id):
+        passages = search(
+            clearance=clearance_for(member_id=person.id),
+            query=word,
+            embedding=None,
+            k=1,
+            mode="text",
+        )
+        assert passages
+        answer_id = save_exchange(
+            member_id=person.id, question="When?", answer=_answer(word), passages=passages
+        )
+        key = services.create_service_key(name="another", scopes=["search"])
+        now = timezone.now()
+        erasure = Erasure.objects.create(
+            state="closed",
+            subject_type="documents",
+            requested_by_kind="service",
+            received_at=now,
+            due_at=now,
+            closed_at=now,
+            receipt={"complete": True},
+        )
+        child = services.create_group(external_id=uuid4().hex, name="Child")
+    return {
+        "collection": public_id("collection", collection_id),
+        "document": public_id("document", document_id),
+        "answer": public_id("answer", answer_id),
+        "erasure": public_id("erasure", erasure.pk),
+        "key": public_id("key", key.id),
+        "member": person.public_id,
+        "group": place.group,
+        "child": public_id("group", child.pk),
+    }
+
+
+def _answer(word: str) -> Answer:
+    return Answer(
+        text=word,
+        abstained=False,
+        generator="extractive",
+        citations=(),
+        unsupported=(),
+        usage=Usage(),
+    )
+
+
+def make_stage(look: psycopg.Connection) -> Stage:
+    """Make everybody, in two tenants of their own."""
+    cast = make_cast()
+    here, there = cast.here, cast.there
+    word = f"w{uuid4().hex}"
+    with as_service(here.id, here.service_key_id):
+        carols_collection = access_services.create_collection(
+            name="Carol's", grants=[GrantSpec(PrincipalRef(member_id=cast.carol.id), "owner")]
+        )
+        revoked = services.create_member_key(
+            member_id=cast.alice.id, name="revoked", scopes=services.SCOPES
+        )
+        services.revoke_key(key_id=revoked.id)
+        suspended = services.create_member(
+            external_id="dave", email="dave@example.test", name="Dave", role="admin"
+        )
+        suspended_key = services.create_member_key(
+            member_id=suspended.pk, name="own", scopes=services.SCOPES
+        )
+        services.add_to_group(group_id=here.group_id, member_id=suspended.pk)
+        lacking = {
+            scope: services.create_member_key(
+                member_id=cast.alice.id,
+                name=f"all but {scope}",
+                scopes=[s for s in services.SCOPES if s != scope],
+            ).text
+            for scope in services.SCOPES
+        }
+    alices = _things(cast.alice, here, word=word, collection_id=here.collection_id)
+    mallorys = _things(cast.mallory, there, word="w", collection_id=there.collection_id)
+    carols = _things(cast.carol, here, word="w", collection_id=carols_collection)
+    with as_service(here.id, here.service_key_id):
+        services.remove_from_group(group_id=here.group_id, member_id=cast.bob.id)
+        services.set_member_suspended(member_id=suspended.pk, suspended=True)
+    callers: dict[str, Callable[[Call], Api]] = {
+        "anonymous": lambda call: Api(""),
+        "another tenant's member": lambda call: cast.mallory,
+        "another tenant's service": lambda call: there.service,
+        "another tenant's service for its member": lambda call: there.service.acting_for("mallory"),
+        "another tenant's service for Alice": lambda call: there.service.acting_for(
+            cast.alice.public_id
+        ),
+        "a member without a grant": lambda call: cast.carol,
+        "a service for a member without a grant": lambda call: here.service.acting_for("carol"),
+        "a reader whose grant is revoked": lambda call: cast.bob,
+        "a revoked key": lambda call: Api(revoked.text),
+        "a suspended member": lambda call: Api(suspended_key.text),
+        "a key without the scope": lambda call: Api(lacking.get(call.policy.scope, revoked.text)),
+        "the operator": lambda call: cast.operator,
+    }
+    return Stage(
+        cast=cast,
+        alices=alices,
+        mallorys=mallorys,
+        carols=carols,
+        words=(word, cast.alice.email),
+        callers=callers,
+        look=look,
+        rows=fingerprint(look, here.id),
+    )
+
+
+def fingerprint(look: psycopg.Connection, tenant_id: UUID) -> dict[str, str]:
+    """Return a digest of all rows of a tenant, by table."""
+    each = sql.SQL(
+        "SELECT {0}, md5(string_agg(md5(t::text), '' ORDER BY id)) FROM {1} t WHERE tenant_id = {2}"
+    )
+    tables = [
+        each.format(sql.Literal(table), sql.Identifier(table), sql.Literal(tenant_id))
+        for table in tenant_tables()
+        if table not in _WRITTEN_BY_ASKING
+    ]
+    return dict(look.execute(sql.SQL(" UNION ALL ").join(tables)).fetchall())
