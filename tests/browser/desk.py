@@ -13,8 +13,9 @@ from django.test import Client
 from django.urls import NoReverseMatch, reverse
 
 from ambit.admin.accounts import create_first_operator, give_sign_in, one_time_password
-from ambit.admin.page import PAGES, Page
+from ambit.admin.page import Page
 from ambit.admin.seats import SeatRole
+from ambit.admin.site import declared_pages
 from ambit.erasure.services import request_erasure
 from tenants import services
 from tenants.ids import PREFIXES, public_id
@@ -22,6 +23,7 @@ from tenants.models import Account, AuditEvent
 from tenants.scope import tenant_scope
 from tests.cast import Cast, Place, as_service, publish
 
+PAGES = declared_pages()
 OWN_PASSWORD = "a long password of one's own"
 # A page's argument and the kind of object it names.
 KINDS = {

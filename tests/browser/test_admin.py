@@ -13,10 +13,9 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support import expected_conditions as expected
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from ambit.admin.page import PAGES
 from ambit.admin.seats import SeatRole
 from ambit.config.runtime.supervisor import Stack
-from tests.browser.desk import OWN_PASSWORD, Desk, SignIn, desk_of_cast, operator, signed_in
+from tests.browser.desk import OWN_PASSWORD, PAGES, Desk, SignIn, desk_of_cast, operator, signed_in
 from tests.cast import Cast
 
 pytestmark = pytest.mark.browser

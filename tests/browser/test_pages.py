@@ -11,7 +11,7 @@ from django.test import Client
 
 from ambit.access.clearance import clearance_for
 from ambit.admin.accounts import create_first_operator
-from ambit.admin.page import PAGES, Page
+from ambit.admin.page import Page
 from ambit.admin.seats import SeatRole
 from ambit.config.bootstrap import ensure_first_operator
 from ambit.config.runtime.supervisor import Stack
@@ -22,6 +22,7 @@ from tenants.scope import tenant_scope
 from tenants.secrets import parse_key
 from tests.browser.desk import (
     OWN_PASSWORD,
+    PAGES,
     ROLES,
     Desk,
     SignIn,

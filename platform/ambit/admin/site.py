@@ -39,6 +39,13 @@ PAGE_MODULES = (
 )  # fmt: skip
 
 
+def declared_pages() -> list[Page]:
+    """Return every page, after the modules that declare them were read."""
+    for name in PAGE_MODULES:
+        import_module(f"ambit.admin.pages.{name}")
+    return PAGES
+
+
 class SignInForm(AdminAuthenticationForm):
     """Asks for the sign-in name and the password."""
 
@@ -108,14 +115,12 @@ class AmbitAdminSite(UnfoldAdminSite):
 
     def get_urls(self) -> list[URLResolver | URLPattern]:  # type: ignore[override]  # unfold says patterns only
         """Return sign-in, the pages, and a last one that answers 404."""
-        for name in PAGE_MODULES:
-            import_module(f"ambit.admin.pages.{name}")
         return [
             path("login/", self.login, name="login"),
             path("logout/", self.logout, name="logout"),
             path("password_change/", self.admin_view(self.password_change), name="password_change"),
             path("search/", self.admin_view(self.search), name="search"),
-            *(self._pattern(p) for p in PAGES),
+            *(self._pattern(p) for p in declared_pages()),
         ]
 
     def _pattern(self, declared: Page) -> URLPattern:

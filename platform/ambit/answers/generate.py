@@ -23,15 +23,16 @@ async def generate_draft(
     *, tenant_id: UUID, salt_epoch: int, question: str, passages: Sequence[Passage]
 ) -> tuple[Draft, tuple[Passage, ...]]:
     """Return a draft and the passages its markers count; without passages no model is asked."""
-    if not passages:
-        name: GeneratorName = "vllm" if settings.AMBIT_VLLM_URL else "extractive"
+    uses_vllm = bool(settings.AMBIT_VLLM_URL)
+    supplied = fitting(passages=passages) if uses_vllm else tuple(passages)
+    if not supplied:
+        name: GeneratorName = "vllm" if uses_vllm else "extractive"
         return Draft(NOTHING_FOUND, generator=name, abstained=True), ()
-    if not settings.AMBIT_VLLM_URL:
+    if not uses_vllm:
         draft = await asyncio.to_thread(
-            extract_answer, question=question, passages=passages, embed=embed_sentences
+            extract_answer, question=question, passages=supplied, embed=embed_sentences
         )
-        return draft, tuple(passages)
-    supplied = fitting(passages=passages)
+        return draft, supplied
     secret = keyed_hash(b"", tenant_id=tenant_id, purpose="cache_salt")
     completion = await chat(
         messages=build_messages(question=question, passages=supplied),
