@@ -35,7 +35,7 @@ check: $(DEVELOPED) ## style, types, layers, Django's checks, missing migrations
 
 test-vllm: $(DEVELOPED) ## the contract with a real vLLM server on the CPU, in .venv-vllm
 	@$(BIN)/python -m tests.vllm.environment
-	@$(BIN)/python -m pytest tests/vllm $(PYTEST_ARGS)
+	@AMBIT_VLLM_REQUIRED=1 $(BIN)/python -m pytest tests/vllm $(PYTEST_ARGS)
 
 bench: $(DEVELOPED) ## measure; reports figures, asserts nothing
 	@$(BIN)/python -m tests.bench

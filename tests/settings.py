@@ -10,7 +10,10 @@ from pathlib import Path
 
 # A pytest plugin reads the settings before any conftest.py: they must find their place already set.
 _FOREIGN = ("DATABASE_URL", "REDIS_URL")
-for _name in [n for n in os.environ if n.startswith("AMBIT_") or n in _FOREIGN]:
+# Where the vLLM tests find their server, and whether they may skip without one.
+_KEPT = ("AMBIT_VLLM_REQUIRED", "AMBIT_VLLM_VENV")
+_ours = [n for n in os.environ if n.startswith("AMBIT_") and n not in _KEPT]
+for _name in [*_ours, *(n for n in _FOREIGN if n in os.environ)]:
     del os.environ[_name]
 os.environ["AMBIT_DATA_DIR"] = os.environ["AMBIT_TEST_DATA_DIR"] = str(
     Path(tempfile.mkdtemp(prefix="ambit-test-")).resolve()

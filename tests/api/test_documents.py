@@ -73,6 +73,7 @@ def test_each_lists_and_reads_exactly_what_is_granted(cast: Cast) -> None:
 
 def test_hidden_foreign_and_made_up_documents_answer_alike(cast: Cast) -> None:
     document = public_id("document", publish(cast.alice, cast.here))
+    never_ready = public_id("document", upload(cast.alice, cast.here, text=""))
     grants = {"grants": [{"principal": "tenant", "role": "owner"}]}
     calls: list[tuple[str, str, Any]] = [
         ("GET", "", None),
@@ -87,7 +88,7 @@ def test_hidden_foreign_and_made_up_documents_answer_alike(cast: Cast) -> None:
         for method, tail, body in calls:
             answers = [
                 person.call(method, f"/v1/documents/{i}{tail}", body)
-                for i in (document, MADE_UP, "nonsense")
+                for i in (document, never_ready, MADE_UP, "nonsense")
             ]
             assert {r.status_code for r in answers} == {404}, (method, tail)
             assert len({str(r.json() | {"request_id": ""}) for r in answers}) == 1

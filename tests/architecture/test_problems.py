@@ -28,8 +28,18 @@ NOT_ANSWERED = {
     "ambit.inference.lanes.LanesFull": "of the embedding service",
     "ambit.api.permissions.PolicyUndeclared": "a fault",
 }
-REACHED = ("tenants.", "ambit.access", "ambit.answers", "ambit.api", "ambit.corpus")
-REACHED += ("ambit.erasure", "ambit.files", "ambit.inference", "ambit.jobs", "ambit.keys")
+REACHED = (
+    "tenants.",
+    "ambit.access",
+    "ambit.answers",
+    "ambit.api",
+    "ambit.corpus",
+    "ambit.erasure",
+    "ambit.files",
+    "ambit.inference",
+    "ambit.jobs",
+    "ambit.keys",
+)
 # Loads a model when it is imported.
 OF_ANOTHER_PROCESS = ("ambit.inference.server", "ambit.inference.asgi")
 

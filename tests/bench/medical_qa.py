@@ -72,11 +72,18 @@ def _index(service: Service, rows: list[dict[str, Any]]) -> list[Shelf]:
             reader, stranger = (tenant.acting_for(people[i]) for i in (n, 1 - n))
             # The title says nothing, so that only the answers' own words can be found.
             documents = [
-                {"collection": collection, "title": f"Answer {i}", "external_id": row["id"], "text": row["answer"]}
+                {
+                    "collection": collection,
+                    "title": f"Answer {i}",
+                    "external_id": row["id"],
+                    "text": row["answer"],
+                }
                 for i, row in enumerate(mine)
             ]
             ids = upload_texts(reader, documents)
-            shelves.append(Shelf(reader, stranger, mine, dict(zip([r["id"] for r in mine], ids, strict=True))))
+            shelves.append(
+                Shelf(reader, stranger, mine, dict(zip([r["id"] for r in mine], ids, strict=True)))
+            )
     for shelf in shelves:
         wait_until_final(shelf.reader, list(shelf.ids.values()))
     return shelves

@@ -46,7 +46,10 @@ class Service:
     def operator(self) -> Api:
         """Return the operator's view, under a key made for it."""
         command = [sys.executable, "manage.py", "operator_key", "--name", "bench"]
-        env = os.environ | {"AMBIT_DATA_DIR": str(self.folder)}
+        env = os.environ | {
+            "AMBIT_DATA_DIR": str(self.folder),
+            "DJANGO_SETTINGS_MODULE": "ambit.config.settings",
+        }
         key = subprocess.check_output(command, cwd=ROOT, env=env, text=True).strip()
         return Api(self.url, key)
 

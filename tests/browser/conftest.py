@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pytest_django.fixtures import SettingsWrapper
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
@@ -22,6 +23,12 @@ FLAGS = (
     "--disable-sync",
     "--window-size=1400,1000",
 )
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings: SettingsWrapper) -> None:
+    """Hash passwords a thousand times less often: a test signs in dozens of people."""
+    settings.PASSWORD_HASHERS = ["tests.browser.desk.QuickHasher"]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from ambit.admin.seats import SeatRole
 from ambit.config.runtime.supervisor import Stack
-from tests.browser.desk import OWN_PASSWORD, PAGES, Desk, SignIn, desk_of_cast, operator, signed_in
+from tests.browser.desk import OWN_PASSWORD, PAGES, SignIn, desk_of_cast, operator, signed_in
 from tests.cast import Cast
 
 pytestmark = pytest.mark.browser
@@ -167,9 +167,9 @@ class Pages:
                 url = urlsplit(message["params"]["request"]["url"])
                 if url.scheme not in {"data", "chrome", "about", "blob"}:
                     hosts.add(url.netloc)
-            if message["method"] == "Network.responseReceived":
-                if message["params"]["type"] == "Document":
-                    status = message["params"]["response"]["status"]
+            answered = message["method"] == "Network.responseReceived"
+            if answered and message["params"]["type"] == "Document":
+                status = message["params"]["response"]["status"]
         return status, hosts
 
     def violations(self) -> list[str]:

@@ -61,7 +61,10 @@ def test_every_page_is_there_for_the_roles_it_declares_and_for_no_other(
     }
 
     # The receipt is there as soon as a worker has closed the case, which may be now.
-    officers = {(role, "erasure_receipt") for role in ("admin", "privacy_officer")}
+    officers: set[tuple[SeatRole, str]] = {
+        ("admin", "erasure_receipt"),
+        ("privacy_officer", "erasure_receipt"),
+    }
     assert {found.pop(place) for place in officers} <= {200, 404}
     declared = {(role, page.name): _declared(role, page) for role in ROLES for page in PAGES}
     assert found == {place: status for place, status in declared.items() if place not in officers}
@@ -229,7 +232,8 @@ def test_what_the_grants_editor_removes_is_out_of_sight_with_the_next_statement(
     alice = f"m-{cast.alice.id.hex}"
 
     answer = client.post(
-        url, {"principal": [alice], "role": ["owner"], "new_principal": [""], "new_role": ["reader"]}
+        url,
+        {"principal": [alice], "role": ["owner"], "new_principal": [""], "new_role": ["reader"]},
     )
 
     assert answer.status_code == 302
@@ -326,9 +330,7 @@ def _page(name: str) -> Page:
 
 
 def _try(sign_in: SignIn):  # type: ignore[no-untyped-def]  # the test client's response
-    return Client().post(
-        "/admin/login/", {"username": sign_in.name, "password": sign_in.password}
-    )
+    return Client().post("/admin/login/", {"username": sign_in.name, "password": sign_in.password})
 
 
 def _change(client: Client, old: str, new: str):  # type: ignore[no-untyped-def]

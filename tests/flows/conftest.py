@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,11 +12,13 @@ from tests.flows.service import Service, Tenant
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service() -> Iterator[Service]:
     """Run an Ambit; tests that break a part of it mend it before they end."""
-    running = Service(tmp_path_factory.mktemp("flows"))
-    yield running
-    running.stop()
+    # Not pytest's folder: another run of pytest closes that to the account Postgres runs as.
+    with tempfile.TemporaryDirectory(prefix="ambit-flows-") as folder:
+        running = Service(Path(folder) / "data")
+        yield running
+        running.stop()
 
 
 @pytest.fixture

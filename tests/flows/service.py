@@ -49,6 +49,7 @@ class Service:
     """A running Ambit with short leases, whose embedding goes through a gate."""
 
     def __init__(self, data_dir: Path) -> None:
+        data_dir.mkdir(mode=0o700)
         self.embedded = Embedded(data_dir.resolve())
         self.gate = Gate(
             path=self.embedded.socket_dir / "gate.sock", upstream=self.embedded.embed_socket

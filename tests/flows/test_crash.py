@@ -241,14 +241,19 @@ def test_all_of_a_worker_killed_while_it_parses_takes_its_parser_along(
     word = _word()
     document = tenant.alice.upload(tenant.collection, _text(word))
     parsers: list[psutil.Process] = []
-    wait_until(lambda: parsers.extend(service.parsers()) or parsers, "a parser")
+
+    def caught() -> bool:
+        parsers.extend(service.parsers())
+        return bool(parsers)
+
+    wait_until(caught, "a parser")
     for parser in parsers:
         parser.suspend()
     assert tenant.alice.document(document)["state"] == "received"
 
     service.kill_worker()
 
-    gone, alive = psutil.wait_procs(parsers, timeout=10)
+    _gone, alive = psutil.wait_procs(parsers, timeout=10)
     assert alive == []
     _ends_once(tenant, document, word)
 

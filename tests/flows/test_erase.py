@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from uuid import UUID, uuid4
 
@@ -40,12 +41,14 @@ from tests.database.erasures import (
     inhabit,
     keep_from_workers,
     receipt_of,
+    seen_by,
     take,
     view_of,
     work_on,
 )
 from tests.database.worlds import unit, working
 from tests.flows.crashes import STEPS, points
+from workers.erase import destroy as destroying
 from workers.erase.flow import erase, remove
 
 Killer = Callable[[UUID, UUID, str], int]
@@ -93,7 +96,8 @@ def test_a_worker_killed_at_every_point_in_turn_still_ends_closed(town: Town, ki
         died_by = kill(town.tenant_id, case_id, point)
 
         assert died_by == signal.SIGKILL, point
-        assert documents_seen(town) == kept, point
+        with working(town.tenant_id):
+            assert {p.document_id for p in seen_by(town.bob)} == kept, point
         state = view_of(town.tenant_id, case_id).state
         if point == points()[-1]:
             assert state == "closed"
@@ -254,6 +258,22 @@ def test_a_worker_that_lost_its_case_changes_nothing(town: Town) -> None:
 
     with pytest.raises(ClaimLost):
         erase(late)
+
+    assert view_of(town.tenant_id, case_id).state == "hidden"
+    assert len(list_files(tenant_id=town.tenant_id, document_id=town.about_alice[0])) == 2
+
+
+def test_a_worker_that_loses_its_case_on_the_way_stops_there(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case_id = file_for(town)
+    held = take(town.tenant_id, case_id)
+    assert held is not None
+    lost = replace(HOLDINGS[1], destroy=lambda scope: take(town.tenant_id, case_id))
+    monkeypatch.setattr(destroying, "HOLDINGS", (HOLDINGS[0], lost, *HOLDINGS[2:]))
+
+    with pytest.raises(ClaimLost):
+        erase(held)
 
     assert view_of(town.tenant_id, case_id).state == "hidden"
     assert len(list_files(tenant_id=town.tenant_id, document_id=town.about_alice[0])) == 2

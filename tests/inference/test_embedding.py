@@ -116,10 +116,11 @@ def test_a_question_overtakes_bulk_work(service: Service) -> None:
     for thread in threads:
         thread.start()
     assert begun.wait(60)
+    # Of several pieces each: a request of one piece goes before larger ones of its own kind, too.
     for _ in range(5):
-        embed_query("When does the gate open?")
+        embed_sentences([PASSAGE] * 4)
         order.append("question")
-    embed_sentences(["The gate opens early."] * 31)
+    embed_query("When does the gate open?")
     order.append("question")
     for thread in threads:
         thread.join()
@@ -138,7 +139,7 @@ def test_a_client_that_hangs_up_does_not_keep_the_service_busy(
     assert caught.value.reason == "slow"
     monkeypatch.setattr(embedding, "PASSAGES_DEADLINE_S", 60)
 
-    assert _seconds(1) < a_quarter
+    assert _seconds(4) < a_quarter
 
 
 def _seconds(n_passages: int) -> float:

@@ -142,7 +142,7 @@ class Loot:
     marks: frozenset[str]
 
 
-def _loot(filled: Filled, url: str) -> Loot:
+def _loot(filled: Filled, look: psycopg.Connection) -> Loot:
     with tenant_scope(filled.tenant_id, member_id=filled.alice, custody=True):
         member = Member.objects.get(pk=filled.alice)
         key = ApiKey.objects.filter(member_id=None).first()
@@ -151,17 +151,13 @@ def _loot(filled: Filled, url: str) -> Loot:
         assert erasure is not None
         clearance = access_clearance.clearance_for(member_id=filled.alice)
         document = corpus_queries.get_document(document_id=filled.document_id, clearance=clearance)
-    with psycopg.connect(url) as superuser:
-        marks = {filled.tenant_id.hex, filled.word, member.email, member.external_id}
-        for table in tenant_tables():
-            statement = sql.SQL("SELECT id FROM {} WHERE tenant_id = %s")
-            rows = superuser.execute(
-                statement.format(sql.Identifier(table)), [filled.tenant_id]
-            ).fetchall()
-            marks |= {row_id.hex for (row_id,) in rows}
+    marks = {filled.tenant_id.hex, filled.word, member.email, member.external_id}
+    for table in tenant_tables():
+        statement = sql.SQL("SELECT id FROM {} WHERE tenant_id = %s").format(sql.Identifier(table))
+        marks |= {row_id.hex for (row_id,) in look.execute(statement, [filled.tenant_id])}
     return Loot(
         filled,
-        _fingerprint(filled.tenant_id, url),
+        _fingerprint(filled.tenant_id, look),
         {
             "member_id": filled.alice,
             "created_by_id": filled.alice,
@@ -278,7 +274,7 @@ def _seen(answer: str, loot: Loot, values: dict[str, Any]) -> set[str]:
     return {mark for mark in loot.marks if mark in answer and mark not in asked}
 
 
-def _fingerprint(tenant_id: UUID, url: str) -> dict[str, str]:
+def _fingerprint(tenant_id: UUID, look: psycopg.Connection) -> dict[str, str]:
     """Return a digest of all rows of a tenant, by table."""
     each = sql.SQL(
         "SELECT {0}, md5(string_agg(md5(t::text), '' ORDER BY id)) FROM {1} t WHERE tenant_id = {2}"
@@ -287,14 +283,20 @@ def _fingerprint(tenant_id: UUID, url: str) -> dict[str, str]:
         each.format(sql.Literal(table), sql.Identifier(table), sql.Literal(tenant_id))
         for table in tenant_tables()
     ]
-    with psycopg.connect(url) as superuser:
-        return dict(superuser.execute(sql.SQL(" UNION ALL ").join(tables)).fetchall())
+    return dict(look.execute(sql.SQL(" UNION ALL ").join(tables)).fetchall())
 
 
 @pytest.fixture(scope="module")
-def victim(_database: None) -> Loot:
+def look(_database: None) -> Iterator[psycopg.Connection]:
+    """Connect as the superuser, to look at what no policy hides."""
+    with psycopg.connect(superuser_url(EMBEDDED), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def victim(look: psycopg.Connection) -> Loot:
     """Return the tenant that is attacked, of which nothing may change."""
-    return _loot(fill_tenant(), superuser_url(EMBEDDED))
+    return _loot(fill_tenant(), look)
 
 
 @pytest.fixture(scope="module")
@@ -305,14 +307,14 @@ def attacker(_database: None) -> Filled:
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_nothing_of_another_tenant_is_seen_or_changed(
-    victim: Loot, attacker: Filled, attack: Attack
+    look: psycopg.Connection, victim: Loot, attacker: Filled, attack: Attack
 ) -> None:
     with _predicates_removed(), working(attacker.tenant_id, member_id=attacker.alice):
         values = _values(attack, victim, attacker)
         answer = _call(attack, values)
 
     assert _seen(answer, victim, values) == set(), answer
-    assert _fingerprint(victim.filled.tenant_id, superuser_url(EMBEDDED)) == victim.rows
+    assert _fingerprint(victim.filled.tenant_id, look) == victim.rows
 
 
 def test_the_predicates_were_really_removed(attacker: Filled) -> None:
@@ -353,9 +355,8 @@ def test_what_is_ones_own_is_found_the_same_without_the_predicates(attacker: Fil
 
 
 def test_these_attacks_succeed_where_the_database_does_not_defend(private: PrivateDatabase) -> None:
-    url = superuser_url(private.embedded)
     with private.in_use(), private.superuser() as superuser:
-        loot, mallory = _loot(fill_tenant(), url), fill_tenant()
+        loot, mallory = _loot(fill_tenant(), superuser), fill_tenant()
         superuser.execute("ALTER ROLE ambit_app BYPASSRLS")
         try:
             seen = {a.name for a in ATTACKS if _steals(a, loot, mallory, keep=False)}
@@ -363,6 +364,7 @@ def test_these_attacks_succeed_where_the_database_does_not_defend(private: Priva
                 _steals(attack, loot, mallory, keep=True)
         finally:
             superuser.execute("ALTER ROLE ambit_app NOBYPASSRLS")
+        after = _fingerprint(loot.filled.tenant_id, superuser)
 
     assert seen >= {
         "tenants.queries.get_member",
@@ -373,7 +375,6 @@ def test_these_attacks_succeed_where_the_database_does_not_defend(private: Priva
         "ambit.access.clearance.readers_of",
         "ambit.erasure.queries.get_erasure",
     }
-    after = _fingerprint(loot.filled.tenant_id, url)
     changed = {table for table, digest in loot.rows.items() if after.get(table) != digest}
     assert changed >= {
         "tenants_member",

@@ -85,13 +85,15 @@ def bare() -> Iterator[psycopg.Connection]:
 @contextmanager
 def _context(bare: psycopg.Connection, settings: Settings) -> Iterator[None]:
     with bare.transaction(force_rollback=True):
-        for name, value in settings.items():
-            bare.execute("SELECT set_config(%s, %s, true)", [f"ambit.{name}", value])
+        bare.execute(
+            "SELECT set_config('ambit.' || key, value, true) FROM jsonb_each_text(%s::jsonb)",
+            [json.dumps(settings)],
+        )
         yield
 
 
 def _table(statement: str, table: str) -> sql.Composed:
-    return sql.SQL(statement).format(sql.Identifier(table))  # type: ignore[arg-type]
+    return sql.SQL(statement).format(sql.Identifier(table))
 
 
 def _count(bare: psycopg.Connection, statement: str, table: str, *values: Any) -> int:

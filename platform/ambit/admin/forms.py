@@ -44,7 +44,9 @@ def dress(field: forms.Field) -> None:
             return
 
 
-def picker(*, label: str, help_text: str = "", list_id: str = "people", required: bool = True) -> forms.CharField:
+def picker(
+    *, label: str, help_text: str = "", list_id: str = "people", required: bool = True
+) -> forms.CharField:
     """Return a text field that suggests people or principals while one types."""
     attrs = {"list": list_id, "autocomplete": "off", "spellcheck": "false"}
     return forms.CharField(

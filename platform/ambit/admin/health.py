@@ -41,7 +41,9 @@ def _asked(title: str, icon: str, ask: Callable[[], str]) -> Part:
         return Part(title, icon, ok=False, words="does not answer")
     except (EmbeddingUnavailable, EmbeddingRefused) as error:
         return Part(title, icon, ok=False, words=f"does not answer ({error.reason})")
-    return Part(title, icon, ok=True, words=f"{words}, {1000 * (time.monotonic() - started):.0f} ms")
+    return Part(
+        title, icon, ok=True, words=f"{words}, {1000 * (time.monotonic() - started):.0f} ms"
+    )
 
 
 def _database() -> str:

@@ -109,7 +109,8 @@ def here(request: HttpRequest) -> Seat:
 
 def to(name: str, /, **arguments: Any) -> HttpResponseBase:
     """Send the browser to a page, after something was done."""
-    return redirect(f"admin:{name}", **arguments)
+    answer: HttpResponseBase = redirect(f"admin:{name}", **arguments)
+    return answer
 
 
 def _converter(kind: str) -> type:

@@ -42,7 +42,9 @@ def results_for(seat: Seat, text: str) -> list[Result]:
 
 
 def _members(wanted: str) -> list[Result]:
-    named = Q(name__icontains=wanted) | Q(email__icontains=wanted) | Q(external_id__icontains=wanted)
+    named = (
+        Q(name__icontains=wanted) | Q(email__icontains=wanted) | Q(external_id__icontains=wanted)
+    )
     return [
         Result(m.name or m.email, "member", reverse("admin:member", args=[m.pk]), "person")
         for m in Member.objects.filter(named).order_by("name", "id")[:EACH]

@@ -66,7 +66,7 @@ def _chains(group_id: UUID, inside: set[UUID]) -> dict[UUID, tuple[UUID, ...]]:
     children: dict[UUID, list[UUID]] = {}
     for row in GroupChild.objects.filter(parent_id__in=inside):
         children.setdefault(row.parent_id, []).append(row.child_id)
-    chains = {group_id: (group_id,)}
+    chains: dict[UUID, tuple[UUID, ...]] = {group_id: (group_id,)}
     waiting = [group_id]
     while waiting:
         parent = waiting.pop(0)

@@ -90,7 +90,7 @@ def keys_expiring() -> list[ApiKey]:
     )
 
 
-def setting(own_member_id: UUID | None) -> Setting:
+def setting(own_member_id: UUID) -> Setting:
     """Say how far the tenant in scope is set up."""
     return Setting(
         has_members=Member.objects.exclude(pk=own_member_id).exists(),

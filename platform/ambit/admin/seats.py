@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Literal
 from uuid import UUID
 
 from django.http import HttpRequest
@@ -56,7 +56,7 @@ def seat_for(account: Account) -> Seat | None:
         return None
     return Seat(
         account_id=account.pk,
-        role=cast(SeatRole, member.role),
+        role=member.role,
         tenant_id=tenant.pk,
         member_id=member.pk,
         tenant_name=tenant.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.admin.forms import AdminAuthenticationForm
@@ -27,11 +27,6 @@ from ambit.admin.palette import results_for
 from ambit.admin.seats import seat_of
 from ambit.admin.signin import TooManyGuesses
 from tenants.models import Account
-
-if TYPE_CHECKING:
-    _PasswordChangeForm = PasswordChangeForm[Account]
-else:
-    _PasswordChangeForm = PasswordChangeForm
 
 PAGE_MODULES = (
     "home", "tenants", "members", "keys", "groups", "collections", "documents", "upload",
@@ -73,7 +68,7 @@ class SignInForm(AdminAuthenticationForm):
             ) from error
 
 
-class OwnPasswordForm(_PasswordChangeForm):
+class OwnPasswordForm(PasswordChangeForm):
     """Asks for the present password and, twice, for one of the person's own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -95,7 +90,7 @@ class OwnPasswordForm(_PasswordChangeForm):
         return chosen
 
 
-class AmbitAdminSite(UnfoldAdminSite):
+class AmbitAdminSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold is untyped
     """Serves the declared pages and nothing that Django's admin would add."""
 
     login_form = SignInForm
@@ -113,7 +108,7 @@ class AmbitAdminSite(UnfoldAdminSite):
         """Return no models."""
         return []
 
-    def get_urls(self) -> list[URLResolver | URLPattern]:  # type: ignore[override]  # unfold says patterns only
+    def get_urls(self) -> list[URLResolver | URLPattern]:
         """Return sign-in, the pages, and a last one that answers 404."""
         return [
             path("login/", self.login, name="login"),
@@ -124,9 +119,10 @@ class AmbitAdminSite(UnfoldAdminSite):
         ]
 
     def _pattern(self, declared: Page) -> URLPattern:
-        view = self.admin_view(declared.view)
-        view.own_scope = getattr(declared.view, "own_scope", False)  # type: ignore[attr-defined]
-        return path(declared.path, view, name=declared.name)
+        view: Any = self.admin_view(declared.view)
+        view.own_scope = getattr(declared.view, "own_scope", False)
+        pattern: URLPattern = path(declared.path, view, name=declared.name)
+        return pattern
 
     def search(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -163,10 +159,13 @@ def _password_page(request: HttpRequest) -> HttpResponseBase:
         update_session_auth_hash(request, account)
         messages.success(request, "Your password is changed. Other sessions of yours are ended.")
         return redirect("admin:index")
-    context = {**site_context(request), "title": "Choose your password", "form": form, "first": first}
+    context = {
+        **site_context(request),
+        "title": "Choose your password",
+        "form": form,
+        "first": first,
+    }
     if first:
         context["sidebar_navigation"] = []
     status = 422 if form.is_bound else 200
     return TemplateResponse(request, "ambit_admin/password.html", context, status=status)
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any, cast
 
 from django.core.asgi import get_asgi_application
 
@@ -13,4 +14,5 @@ from ambit.api.uploads import limit_body  # noqa: E402 - needs Django set up
 from ambit.config.isolation import require_isolation  # noqa: E402
 
 require_isolation()
-application = limit_body(_django)
+# Django types its messages as Mapping, ASGI as dict: the same callable.
+application = limit_body(cast(Any, _django))

@@ -55,6 +55,7 @@ class ErasureView:
     attempts: int
     # How many things of each kind are covered: document, member, key, account, answer.
     counts: dict[str, int]
+    # Empty until a worker has taken the case up; a dry run counts at once.
     holdings: tuple[HoldingCount, ...]
     # Of the documents, those that declare other identifiers too, of this or of other people.
     n_shared_documents: int

@@ -42,9 +42,13 @@ class AskForm(PlainForm):
     member = picker(label="Ask as", help_text="An e-mail address, external id or member id.")
     collection = forms.ChoiceField(label="Collection", choices=[], required=False)
     k = forms.IntegerField(label="Passages", min_value=1, max_value=MOST_PASSAGES, initial=8)
-    question = forms.CharField(label="Question", max_length=2000, widget=forms.Textarea(attrs={"rows": 3}))
+    question = forms.CharField(
+        label="Question", max_length=2000, widget=forms.Textarea(attrs={"rows": 3})
+    )
 
-    def __init__(self, *args: object, collections: Sequence[CollectionView], **kwargs: object) -> None:
+    def __init__(
+        self, *args: object, collections: Sequence[CollectionView], **kwargs: object
+    ) -> None:
         """Offer the tenant's collections; what the member may not see gives nothing."""
         super().__init__(*args, **kwargs)
         self.fields["collection"].choices = [  # type: ignore[attr-defined]
@@ -84,7 +88,9 @@ def ask(request: HttpRequest) -> HttpResponseBase:
         try:
             outcome = _asked(tenant_id, form.cleaned_data)
         except MemberNotFound:
-            form.refuse("member", "There is no active member of this name. Choose one of the suggestions.")
+            form.refuse(
+                "member", "There is no active member of this name. Choose one of the suggestions."
+            )
         except NotAnswered as error:
             form.refuse(None, error.sentence)
     return show(
@@ -135,7 +141,12 @@ def _asked(tenant_id: UUID, values: dict[str, object]) -> Outcome:
         try:
             answer = async_to_sync(generate)(prepared)
         except (GenerationUnavailable, EmbeddingUnavailable):
-            return Outcome(member, prepared, None, f"The model that writes answers cannot be reached now. {FOUND}")
+            return Outcome(
+                member,
+                prepared,
+                None,
+                f"The model that writes answers cannot be reached now. {FOUND}",
+            )
         except GenerationTimedOut:
             return Outcome(member, prepared, None, f"The model took too long. {FOUND}")
         except (GenerationRefused, EmbeddingRefused):
@@ -156,6 +167,8 @@ def _embedded(question: str) -> list[float]:
     try:
         return list(embed_query(question))
     except EmbeddingUnavailable as error:
-        raise NotAnswered("The embedding service cannot be reached now. Try again in a moment.") from error
+        raise NotAnswered(
+            "The embedding service cannot be reached now. Try again in a moment."
+        ) from error
     except EmbeddingRefused as error:
         raise NotAnswered("The embedding service refused this question.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import UUID
 
 from django import forms
@@ -32,14 +33,16 @@ from ambit.admin.people import grant_lines, principal_suggestions
 from ambit.corpus.queries import list_documents_as_custodian
 from tenants.audit import record
 
-ROLES = ("admin",)
+ROLES: Final = ("admin",)
 SHOWN = 10
 
 
 class CollectionForm(PlainForm):
     """Asks for a new collection."""
 
-    name = forms.CharField(label="Name", max_length=200, help_text="Such as HR, Finance or Product manuals.")
+    name = forms.CharField(
+        label="Name", max_length=200, help_text="Such as HR, Finance or Product manuals."
+    )
     mine = forms.BooleanField(
         label="Make me its owner",
         required=False,
@@ -55,7 +58,15 @@ def collections(request: HttpRequest) -> HttpResponseBase:
     found = [c for c in list_collections_as_custodian() if text.lower() in c.name.lower()]
     rows = page_of(request, found)
     lines = [(c, grant_lines(collection_grants(collection_id=c.id))) for c in rows]
-    return show(request, "collections.html", title="Collections", rows=rows, lines=lines, q=text, filtered=bool(text))
+    return show(
+        request,
+        "collections.html",
+        title="Collections",
+        rows=rows,
+        lines=lines,
+        q=text,
+        filtered=bool(text),
+    )
 
 
 @page("collections/new/", name="collection_new", roles=ROLES, methods=("GET", "POST"))
@@ -80,7 +91,12 @@ def collection_new(request: HttpRequest) -> HttpResponseBase:
     )  # fmt: skip
 
 
-@page("collections/<ambit_collection:collection_id>/", name="collection", roles=ROLES, methods=("GET", "POST"))
+@page(
+    "collections/<ambit_collection:collection_id>/",
+    name="collection",
+    roles=ROLES,
+    methods=("GET", "POST"),
+)
 def collection(request: HttpRequest, collection_id: UUID) -> HttpResponseBase:
     """Show a collection and edit its grants."""
     found = get_collection_as_custodian(collection_id=collection_id)
@@ -91,14 +107,18 @@ def collection(request: HttpRequest, collection_id: UUID) -> HttpResponseBase:
         except GrantsRefused as error:
             problem = error.sentence
         except UnknownPrincipal:
-            problem = "A member or group in the list is gone. Load the page again; nothing was changed."
+            problem = (
+                "A member or group in the list is gone. Load the page again; nothing was changed."
+            )
         else:
             record("collection.grants_changed", object_id=collection_id)
             messages.success(request, "The grants are saved; in force with the next search.")
             return to("collection", collection_id=collection_id)
     grants = collection_grants(collection_id=collection_id)
     readers = readers_of(audience_id=found.audience_id)
-    documents = list_documents_as_custodian(after=None, limit=SHOWN + 1, collection_ids=[collection_id])
+    documents = list_documents_as_custodian(
+        after=None, limit=SHOWN + 1, collection_ids=[collection_id]
+    )
     return show(
         request, "collection.html", title=found.name, refused=bool(problem), collection=found,
         trail=[("Collections", reverse("admin:collections"))],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final
 from uuid import UUID
 
 from django.contrib import messages
@@ -21,6 +22,7 @@ from ambit.access.queries import (
     list_collections_as_custodian,
 )
 from ambit.access.services import UnknownPrincipal
+from ambit.access.types import GrantSpec
 from ambit.admin.grants import GrantsRefused, editor, read_grants
 from ambit.admin.page import page, show, to
 from ambit.admin.people import grant_lines, principal_suggestions
@@ -31,7 +33,7 @@ from ambit.corpus.types import DocumentView, VersionView
 from tenants.audit import record
 from tenants.ids import parse_id, public_id
 
-ROLES = ("admin",)
+ROLES: Final = ("admin",)
 GONE = "A member or group in the list is gone. Load the page again; nothing was changed."
 PER_PAGE = 50
 # Titles are kept sealed, so finding one means opening them one by one: only the newest are looked at.
@@ -96,13 +98,20 @@ def document_state(request: HttpRequest, document_id: UUID) -> HttpResponseBase:
     return TemplateResponse(request, "ambit_admin/parts/document_state.html", _state(found))
 
 
-@page("documents/<ambit_document:document_id>/retry/", name="document_retry", roles=ROLES, methods=("POST",))
+@page(
+    "documents/<ambit_document:document_id>/retry/",
+    name="document_retry",
+    roles=ROLES,
+    methods=("POST",),
+)
 def document_retry(request: HttpRequest, document_id: UUID) -> HttpResponseBase:
     """Try a failed document again."""
     try:
         retry_version(document_id=document_id)
     except NotRetryable:
-        messages.warning(request, "Only a failed document can be tried again; this one is not failed now.")
+        messages.warning(
+            request, "Only a failed document can be tried again; this one is not failed now."
+        )
     else:
         messages.success(request, "The document is being tried again.")
     return to("document", document_id=document_id)
@@ -119,7 +128,9 @@ def document_delete(request: HttpRequest, document_id: UUID) -> HttpResponseBase
     found = get_document_as_custodian(document_id=document_id)
     if request.method == "POST":
         delete_document(document_id=document_id)
-        messages.success(request, "The document is hidden from everyone now; its data are being destroyed.")
+        messages.success(
+            request, "The document is hidden from everyone now; its data are being destroyed."
+        )
         return to("documents")
     return show(
         request, "confirm.html", title=f"Delete “{found.title}”?", trail=_trail(found),
@@ -132,7 +143,12 @@ def document_delete(request: HttpRequest, document_id: UUID) -> HttpResponseBase
     )  # fmt: skip
 
 
-@page("documents/<ambit_document:document_id>/grants/", name="document_grants", roles=ROLES, methods=("POST",))
+@page(
+    "documents/<ambit_document:document_id>/grants/",
+    name="document_grants",
+    roles=ROLES,
+    methods=("POST",),
+)
 def document_grants_page(request: HttpRequest, document_id: UUID) -> HttpResponseBase:
     """Give a document grants of its own, or its collection's again."""
     found = get_document_as_custodian(document_id=document_id)
@@ -147,7 +163,7 @@ def document_grants_page(request: HttpRequest, document_id: UUID) -> HttpRespons
     return to("document", document_id=document_id)
 
 
-def effective_grants(found: DocumentView) -> Sequence[object]:
+def effective_grants(found: DocumentView) -> Sequence[GrantSpec]:
     """Return the grants in force: the document's own where it has any, else its collection's."""
     if found.own_grants:
         return document_grants(document_id=found.id)
@@ -155,7 +171,7 @@ def effective_grants(found: DocumentView) -> Sequence[object]:
 
 
 def _show(request: HttpRequest, found: DocumentView, *, problem: str = "") -> HttpResponseBase:
-    lines = grant_lines(effective_grants(found))  # type: ignore[arg-type]
+    lines = grant_lines(effective_grants(found))
     return show(
         request, "document.html", title=found.title or "Erased document", refused=bool(problem),
         trail=[("Documents", reverse("admin:documents"))],
@@ -164,7 +180,7 @@ def _show(request: HttpRequest, found: DocumentView, *, problem: str = "") -> Ht
     )  # fmt: skip
 
 
-def _state(found: DocumentView) -> dict[str, object]:
+def _state(found: DocumentView) -> dict[str, Any]:
     state = shown_state(found)
     return {
         "document": found,
@@ -183,8 +199,14 @@ def _titled(text: str, within: list[UUID] | None, state: str) -> list[DocumentVi
     found: list[DocumentView] = []
     after: UUID | None = None
     for _ in range(SEARCHED // 500):
-        some = list_documents_as_custodian(after=after, limit=500, collection_ids=within, state=state or None)
-        found += [d for d in some if text.lower() in d.title.lower() or text == public_id("document", d.id)]
+        some = list_documents_as_custodian(
+            after=after, limit=500, collection_ids=within, state=state or None
+        )
+        found += [
+            d
+            for d in some
+            if text.lower() in d.title.lower() or text == public_id("document", d.id)
+        ]
         if len(some) < 500 or len(found) > PER_PAGE:
             break
         after = some[-1].id

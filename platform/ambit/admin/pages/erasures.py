@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Final
 from uuid import UUID
 
 from django import forms
@@ -34,7 +35,7 @@ from tenants.models import Member
 from tenants.queries import MemberNotFound, find_member
 
 MISSING.append(ErasureNotFound)
-ROLES = ("admin", "privacy_officer")
+ROLES: Final = ("admin", "privacy_officer")
 PER_PAGE = 50
 # How far back a filter by state looks.
 SEARCHED = 1000
@@ -116,7 +117,9 @@ def erasure_new(request: HttpRequest) -> HttpResponseBase:
             form.refuse("value", error.sentence)
         else:
             if case.id is not None:
-                messages.success(request, "The case is open. From this moment nothing retrieves what it covers.")
+                messages.success(
+                    request, "The case is open. From this moment nothing retrieves what it covers."
+                )
                 return to("erasure", erasure_id=case.id)
             preview = case
     return show(
@@ -140,7 +143,9 @@ def erasure(request: HttpRequest, erasure_id: UUID) -> HttpResponseBase:
 def erasure_state(request: HttpRequest, erasure_id: UUID) -> HttpResponseBase:
     """Return the part of the page that changes while a case is worked on."""
     case = get_erasure(erasure_id=erasure_id)
-    return TemplateResponse(request, "ambit_admin/parts/erasure_state.html", {**_state(case), "seat": here(request)})
+    return TemplateResponse(
+        request, "ambit_admin/parts/erasure_state.html", {**_state(case), "seat": here(request)}
+    )
 
 
 @page("erasures/<ambit_erasure:erasure_id>/receipt.json", name="erasure_receipt", roles=ROLES)
@@ -157,7 +162,7 @@ def erasure_receipt(request: HttpRequest, erasure_id: UUID) -> HttpResponseBase:
     return response
 
 
-def _state(case: ErasureView) -> dict[str, object]:
+def _state(case: ErasureView) -> dict[str, Any]:
     receipt = None
     if case.id is not None:
         try:
@@ -182,11 +187,17 @@ def _request(values: dict[str, str], *, dry_run: bool) -> ErasureView:
             dry_run=dry_run,
         )
     except SubjectAmbiguous as error:
-        raise NotUnderstood("This names more than one member. Use the member id. Nothing was hidden.") from error
+        raise NotUnderstood(
+            "This names more than one member. Use the member id. Nothing was hidden."
+        ) from error
     except DocumentsUnknown as error:
-        raise NotUnderstood("At least one of these documents is not there. Nothing was hidden.") from error
+        raise NotUnderstood(
+            "At least one of these documents is not there. Nothing was hidden."
+        ) from error
     except NothingNamed as error:
-        raise NotUnderstood("Name a person or at least one document. Nothing was hidden.") from error
+        raise NotUnderstood(
+            "Name a person or at least one document. Nothing was hidden."
+        ) from error
 
 
 def _asked(kind: str, value: str) -> Asked:
@@ -194,7 +205,9 @@ def _asked(kind: str, value: str) -> Asked:
         words = value.replace(",", " ").split()
         ids = [parse_id("document", word) for word in words]
         if not ids or None in ids:
-            raise NotUnderstood("Document ids look like doc_0199…, with 32 characters after the underscore.")
+            raise NotUnderstood(
+                "Document ids look like doc_0199…, with 32 characters after the underscore."
+            )
         return Asked(None, [i for i in ids if i])
     if "\n" in value:
         raise NotUnderstood("Name one person; each gets a case and a receipt of its own.")
@@ -215,7 +228,9 @@ def _member_id(value: str) -> UUID:
     try:
         return find_member(text=value).pk
     except MemberNotFound as error:
-        raise NotUnderstood("There is no active member like this; use the member id for a suspended one.") from error
+        raise NotUnderstood(
+            "There is no active member like this; use the member id for a suspended one."
+        ) from error
 
 
 def _initial(request: HttpRequest) -> dict[str, str]:

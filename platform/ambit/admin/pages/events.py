@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
+from typing import Final
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -19,7 +20,7 @@ from tenants.ids import PREFIXES, parse_id, public_id
 from tenants.models import ApiKey, AuditEvent, Member
 from tenants.queries import MemberNotFound, find_member
 
-ROLES = ("admin", "privacy_officer", "auditor")
+ROLES: Final = ("admin", "privacy_officer", "auditor")
 PER_PAGE = 100
 ACTORS = ("operator", "service", "member", "worker")
 
@@ -82,7 +83,9 @@ def _filtered(
     if wanted["object"]:
         object_id = _any_id(wanted["object"])
         if object_id is None:
-            problems.append("An object id looks like doc_0199…, with 32 characters after the underscore.")
+            problems.append(
+                "An object id looks like doc_0199…, with 32 characters after the underscore."
+            )
         found = found.filter(Q(object_id=object_id) | Q(document_ids__contains=[object_id]))
     for name, edge in (("since", time.min), ("until", time.max)):
         day = parse_date(wanted[name]) if wanted[name] else None
@@ -109,7 +112,9 @@ def _any_id(text: str) -> UUID | None:
 
 def _lines(found: list[AuditEvent]) -> list[Line]:
     members = members_by_id([*(e.actor_id for e in found), *(e.member_id for e in found)])
-    keys = {k.pk: k for k in ApiKey.objects.filter(pk__in={e.actor_id for e in found if e.actor_id})}
+    keys = {
+        k.pk: k for k in ApiKey.objects.filter(pk__in={e.actor_id for e in found if e.actor_id})
+    }
     return [
         Line(
             event=e,
@@ -127,7 +132,9 @@ def _actor(event: AuditEvent, members: dict[UUID, Member], keys: dict[UUID, ApiK
         return member.name or member.email
     if event.actor_id in keys:
         return f"key “{keys[event.actor_id].name}”"
-    return {"operator": "the operator", "worker": "a worker"}.get(event.actor_kind, "someone who is gone")
+    return {"operator": "the operator", "worker": "a worker"}.get(
+        event.actor_kind, "someone who is gone"
+    )
 
 
 def _actions() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import UUID
 
 from django import forms
@@ -35,7 +36,7 @@ from tenants.services import (
     unnest_group,
 )
 
-ROLES = ("admin",)
+ROLES: Final = ("admin",)
 UNKNOWN_MEMBER = "There is no active member of this name. Choose one of the suggestions."
 
 
@@ -58,8 +59,18 @@ def groups(request: HttpRequest) -> HttpResponseBase:
     if text:
         found = found.filter(Q(name__icontains=text) | Q(external_id__icontains=text))
     rows = page_of(request, found)
-    counted = groups_with_counts(Group.objects.filter(pk__in=[g.pk for g in rows]).order_by("name", "id"))
-    return show(request, "groups.html", title="Groups", rows=rows, counted=counted, q=text, filtered=bool(text))
+    counted = groups_with_counts(
+        Group.objects.filter(pk__in=[g.pk for g in rows]).order_by("name", "id")
+    )
+    return show(
+        request,
+        "groups.html",
+        title="Groups",
+        rows=rows,
+        counted=counted,
+        q=text,
+        filtered=bool(text),
+    )
 
 
 @page("groups/new/", name="group_new", roles=ROLES, methods=("GET", "POST"))
@@ -68,7 +79,9 @@ def group_new(request: HttpRequest) -> HttpResponseBase:
     form = GroupForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
-            made = create_group(external_id=form.cleaned_data["external_id"], name=form.cleaned_data["name"])
+            made = create_group(
+                external_id=form.cleaned_data["external_id"], name=form.cleaned_data["name"]
+            )
         except GroupTaken:
             form.refuse("external_id", "There is a group with this external id already.")
         else:
@@ -86,7 +99,9 @@ def group(request: HttpRequest, group_id: UUID) -> HttpResponseBase:
     return _show(request, group_id)
 
 
-@page("groups/<ambit_group:group_id>/members/", name="group_members", roles=ROLES, methods=("POST",))
+@page(
+    "groups/<ambit_group:group_id>/members/", name="group_members", roles=ROLES, methods=("POST",)
+)
 def group_members(request: HttpRequest, group_id: UUID) -> HttpResponseBase:
     """Add a member to a group, or remove one."""
     get_group(group_id=group_id)
@@ -106,14 +121,18 @@ def group_members(request: HttpRequest, group_id: UUID) -> HttpResponseBase:
     return to("group", group_id=group_id)
 
 
-@page("groups/<ambit_group:group_id>/groups/", name="group_children", roles=ROLES, methods=("POST",))
+@page(
+    "groups/<ambit_group:group_id>/groups/", name="group_children", roles=ROLES, methods=("POST",)
+)
 def group_children(request: HttpRequest, group_id: UUID) -> HttpResponseBase:
     """Put a group into a group, or take it out."""
     parent = get_group(group_id=group_id)
     try:
         child = find_group(request.POST.get("group", ""))
     except UnknownPrincipal:
-        return _show(request, group_id, problem="There is no such group. Choose one of the suggestions.")
+        return _show(
+            request, group_id, problem="There is no such group. Choose one of the suggestions."
+        )
     if request.POST.get("do") == "remove":
         unnest_group(parent_id=group_id, child_id=child.pk)
         messages.success(request, "Taken out; in force with the next search.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time
+from typing import Final
 from uuid import UUID
 
 from django import forms
@@ -24,7 +25,7 @@ from tenants.services import (
     revoke_key,
 )
 
-ROLES = ("admin",)
+ROLES: Final = ("admin",)
 SCOPE_WORDS = {
     "directory": "manage members, groups and keys",
     "collections": "manage collections and their grants",
@@ -41,7 +42,9 @@ READING = ("documents:read", "search", "answers")
 class KeyForm(PlainForm):
     """Asks for a new key."""
 
-    name = forms.CharField(label="Name", max_length=200, help_text="Where it is used, such as intranet search.")
+    name = forms.CharField(
+        label="Name", max_length=200, help_text="Where it is used, such as intranet search."
+    )
     scopes = forms.MultipleChoiceField(
         label="What it may do",
         choices=[],
@@ -81,7 +84,12 @@ def key_new(request: HttpRequest) -> HttpResponseBase:
     return _make(request, None)
 
 
-@page("members/<ambit_member:member_id>/keys/new/", name="member_key_new", roles=ROLES, methods=("GET", "POST"))
+@page(
+    "members/<ambit_member:member_id>/keys/new/",
+    name="member_key_new",
+    roles=ROLES,
+    methods=("GET", "POST"),
+)
 def member_key_new(request: HttpRequest, member_id: UUID) -> HttpResponseBase:
     """Make a member's key."""
     return _make(request, get_member(member_id=member_id))
@@ -111,7 +119,9 @@ def key_revoke(request: HttpRequest, key_id: UUID) -> HttpResponseBase:
 
 def _make(request: HttpRequest, owner: Member | None) -> HttpResponseBase:
     bound = request.POST if request.method == "POST" else None
-    form = KeyForm(bound, scopes=MEMBER_SCOPES if owner else SCOPES, initial={"scopes": list(READING)})
+    form = KeyForm(
+        bound, scopes=MEMBER_SCOPES if owner else SCOPES, initial={"scopes": list(READING)}
+    )
     if form.is_valid():
         name, scopes, day = (form.cleaned_data[n] for n in ("name", "scopes", "expires_on"))
         until = datetime.combine(day, time.max, tzinfo=UTC) if day else None
@@ -120,7 +130,12 @@ def _make(request: HttpRequest, owner: Member | None) -> HttpResponseBase:
         else:
             key = create_service_key(name=name, scopes=scopes, expires_at=until)
         return show(
-            request, "key_made.html", title="Key created", trail=_trail(owner), key=key, back=_back(owner)
+            request,
+            "key_made.html",
+            title="Key created",
+            trail=_trail(owner),
+            key=key,
+            back=_back(owner),
         )
     return show(
         request, "form.html", title=f"New key of {owner.name or owner.email}" if owner else "New service key",

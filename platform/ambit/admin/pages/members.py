@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import UUID
 
 from django import forms
@@ -28,7 +29,7 @@ from tenants.services import (
     set_member_suspended,
 )
 
-ROLES = ("admin",)
+ROLES: Final = ("admin",)
 LIST = "members"
 
 
@@ -96,7 +97,9 @@ def member_new(request: HttpRequest) -> HttpResponseBase:
         except MemberTaken:
             form.refuse(None, "There is a member with this e-mail address or external id already.")
         else:
-            messages.success(request, "The member is added. Put it into groups, so that it can see something.")
+            messages.success(
+                request, "The member is added. Put it into groups, so that it can see something."
+            )
             return to("member", member_id=made.pk)
     return show(
         request, "form.html", title="New member", trail=[("Members", reverse("admin:members"))],
@@ -118,7 +121,11 @@ def member_role(request: HttpRequest, member_id: UUID) -> HttpResponseBase:
     if not form.is_valid():
         return _show(request, member_id, problem="Choose one of the roles.")
     if member_id == here(request).member_id:
-        return _show(request, member_id, problem="You cannot change your own role: ask another administrator.")
+        return _show(
+            request,
+            member_id,
+            problem="You cannot change your own role: ask another administrator.",
+        )
     if form.cleaned_data["role"] != found.role:
         set_member_role(member_id=member_id, role=form.cleaned_data["role"])
         messages.success(request, "The role is changed.")
@@ -136,10 +143,14 @@ def member_suspension(request: HttpRequest, member_id: UUID) -> HttpResponseBase
     found = get_member(member_id=member_id)
     suspend = found.suspended_at is None
     if member_id == here(request).member_id:
-        return _show(request, member_id, problem="You cannot suspend yourself: ask another administrator.")
+        return _show(
+            request, member_id, problem="You cannot suspend yourself: ask another administrator."
+        )
     if request.method == "POST":
         set_member_suspended(member_id=member_id, suspended=suspend)
-        messages.success(request, "The member is suspended." if suspend else "The member is active again.")
+        messages.success(
+            request, "The member is suspended." if suspend else "The member is active again."
+        )
         return to("member", member_id=member_id)
     return show(
         request, "confirm.html", title=f"{'Suspend' if suspend else 'Resume'} {found.name or found.email}?",
@@ -156,14 +167,18 @@ def member_suspension(request: HttpRequest, member_id: UUID) -> HttpResponseBase
     )  # fmt: skip
 
 
-@page("members/<ambit_member:member_id>/groups/", name="member_groups", roles=ROLES, methods=("POST",))
+@page(
+    "members/<ambit_member:member_id>/groups/", name="member_groups", roles=ROLES, methods=("POST",)
+)
 def member_groups(request: HttpRequest, member_id: UUID) -> HttpResponseBase:
     """Put a member into a group, or take it out of one."""
     get_member(member_id=member_id)
     try:
         group = find_group(request.POST.get("group", ""))
     except UnknownPrincipal:
-        return _show(request, member_id, problem="There is no such group. Choose one of the suggestions.")
+        return _show(
+            request, member_id, problem="There is no such group. Choose one of the suggestions."
+        )
     if request.POST.get("do") == "remove":
         remove_from_group(group_id=group.pk, member_id=member_id)
         messages.success(request, "Removed from the group; in force with the next search.")
@@ -186,7 +201,11 @@ def member_sign_in(request: HttpRequest, member_id: UUID) -> HttpResponseBase:
         try:
             made = give_sign_in(member_id=member_id)
         except RoleHasNoSeat:
-            return _show(request, member_id, problem="Members of this role see nothing here. Change the role first.")
+            return _show(
+                request,
+                member_id,
+                problem="Members of this role see nothing here. Change the role first.",
+            )
         return show(
             request, "sign_in_given.html", title="Sign-in created", trail=_trail(found),
             member=found, sign_in=made,
@@ -214,7 +233,11 @@ def member_sign_in_withdraw(request: HttpRequest, member_id: UUID) -> HttpRespon
     """Take a member's sign-in away."""
     found = get_member(member_id=member_id)
     if member_id == here(request).member_id:
-        return _show(request, member_id, problem="You cannot withdraw your own sign-in: ask another administrator.")
+        return _show(
+            request,
+            member_id,
+            problem="You cannot withdraw your own sign-in: ask another administrator.",
+        )
     if request.method == "POST":
         withdraw_sign_in(member_id=member_id)
         messages.success(request, "The sign-in is withdrawn and its sessions are ended.")

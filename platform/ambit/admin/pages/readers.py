@@ -32,7 +32,10 @@ def document_readers(request: HttpRequest, document_id: UUID) -> HttpResponseBas
     )
     gone = found.hidden_at is not None or found.erased_at is not None
     readers = set() if gone else readers_of(audience_id=found.audience_id)
-    trail = [("Documents", reverse("admin:documents")), (found.title, reverse("admin:document", args=[document_id]))]
+    trail = [
+        ("Documents", reverse("admin:documents")),
+        (found.title, reverse("admin:document", args=[document_id])),
+    ]
     return show(
         request, "readers.html", title="Who can see this document",
         trail=trail if here(request).role == "admin" else [("What a member can see", reverse("admin:sight"))],

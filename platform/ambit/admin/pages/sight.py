@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import UUID
 
 from django.http import HttpRequest
@@ -17,7 +18,7 @@ from tenants.audit import record
 from tenants.ids import parse_id, public_id
 from tenants.queries import MemberNotFound, find_member, get_member
 
-ROLES = ("admin", "privacy_officer")
+ROLES: Final = ("admin", "privacy_officer")
 PER_PAGE = 50
 
 

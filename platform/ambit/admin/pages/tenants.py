@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 from uuid import UUID
 
 from django import forms
@@ -30,7 +31,7 @@ from tenants.queries import OPERATOR
 from tenants.scope import tenant_scope
 from tenants.services import NewKey, SlugTaken, create_tenant
 
-ROLES = ("operator",)
+ROLES: Final = ("operator",)
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -48,7 +49,9 @@ class AdministratorForm(PlainForm):
 class TenantForm(AdministratorForm):
     """Asks for a new tenant."""
 
-    name = forms.CharField(label="Name", max_length=200, help_text="As its people know it, such as Acme Ltd.")
+    name = forms.CharField(
+        label="Name", max_length=200, help_text="As its people know it, such as Acme Ltd."
+    )
     slug = forms.CharField(
         label="Short name",
         max_length=63,
@@ -60,7 +63,9 @@ class TenantForm(AdministratorForm):
         """Refuse what would not read well in a sign-in name."""
         slug: str = self.cleaned_data["slug"].strip().lower()
         if not _SLUG.fullmatch(slug):
-            raise forms.ValidationError("Use small letters, digits and hyphens, such as acme-health.")
+            raise forms.ValidationError(
+                "Use small letters, digits and hyphens, such as acme-health."
+            )
         return slug
 
 
@@ -145,7 +150,9 @@ def tenant_suspension(request: HttpRequest, tenant_id: UUID) -> HttpResponseBase
     suspend = found.suspended_at is None
     if request.method == "POST":
         set_tenant_suspended(tenant_id=tenant_id, suspended=suspend)
-        messages.success(request, "The tenant is suspended." if suspend else "The tenant is active again.")
+        messages.success(
+            request, "The tenant is suspended." if suspend else "The tenant is active again."
+        )
         return to("tenant", tenant_id=tenant_id)
     return show(
         request, "confirm.html", title=f"{'Suspend' if suspend else 'Resume'} {found.name}?",

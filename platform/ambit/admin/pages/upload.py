@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import UUID
 
 from django import forms
@@ -26,7 +27,7 @@ from ambit.corpus.services import ExternalIdTaken
 from ambit.corpus.types import SubjectRef, Upload
 from tenants.ids import parse_id, public_id
 
-ROLES = ("admin",)
+ROLES: Final = ("admin",)
 
 
 class UploadForm(PlainForm):
@@ -37,7 +38,9 @@ class UploadForm(PlainForm):
         allow_empty_file=True,
         help_text="PDF, Word, PowerPoint, Excel, HTML, Markdown, text, CSV or e-mail (EML).",
     )
-    title = forms.CharField(label="Title", max_length=300, required=False, help_text="Empty: the file’s name.")
+    title = forms.CharField(
+        label="Title", max_length=300, required=False, help_text="Empty: the file’s name."
+    )
     collection = forms.ChoiceField(label="Collection", choices=[])
     subjects = forms.CharField(
         label="People it is about",
@@ -58,7 +61,9 @@ class UploadForm(PlainForm):
         """Refuse what is larger than the installation takes."""
         file = self.cleaned_data["file"]
         if file.size > settings.AMBIT_MAX_UPLOAD_MB * 1024 * 1024:
-            raise forms.ValidationError(f"The file is larger than {settings.AMBIT_MAX_UPLOAD_MB} MB.")
+            raise forms.ValidationError(
+                f"The file is larger than {settings.AMBIT_MAX_UPLOAD_MB} MB."
+            )
         return file
 
     def clean_subjects(self) -> tuple[SubjectRef, ...]:
@@ -89,11 +94,15 @@ def upload(request: HttpRequest) -> HttpResponseBase:
         try:
             made = _store(member_id, form.cleaned_data)
         except (NotAllowed, CollectionNotFound):
-            form.refuse("collection", "You need to be editor or owner of this collection to add to it.")
+            form.refuse(
+                "collection", "You need to be editor or owner of this collection to add to it."
+            )
         except ExternalIdTaken:
             form.refuse(None, "The collection has a document of this external id.")
         else:
-            messages.success(request, "Received. It is found as soon as it is ready; this page follows it.")
+            messages.success(
+                request, "Received. It is found as soon as it is ready; this page follows it."
+            )
             return to("document", document_id=made)
     return show(
         request, "form.html", title="Upload a document", trail=_trail(), form=form, multipart=True,

@@ -27,7 +27,11 @@ def when(at: datetime | None, missing: str = "–") -> SafeString:
     if abs(now - at) < timedelta(minutes=1):
         relative = "just now"
     else:
-        relative = f"in {timeuntil(at, now, depth=1)}" if at > now else f"{timesince(at, now, depth=1)} ago"
+        relative = (
+            f"in {timeuntil(at, now, depth=1)}"
+            if at > now
+            else f"{timesince(at, now, depth=1)} ago"
+        )
     return format_html(
         '<time class="a-when" datetime="{}"><span data-local>{} UTC</span>'
         ' <span class="a-faint">({})</span></time>',
@@ -76,7 +80,13 @@ def due(at: datetime, closed_at: datetime | None = None) -> dict[str, Any]:
 
 @register.inclusion_tag("ambit_admin/parts/empty.html")
 def empty(
-    icon: str, title: str, text: str, link: str = "", label: str = "", link2: str = "", label2: str = ""
+    icon: str,
+    title: str,
+    text: str,
+    link: str = "",
+    label: str = "",
+    link2: str = "",
+    label2: str = "",
 ) -> dict[str, str]:
     """Say that there is nothing here yet, and what to do next."""
     return {
@@ -118,7 +128,7 @@ def key_state(key: Any) -> str:
 @register.simple_tag
 def closed_at(case: Any) -> datetime | None:
     """Return when an erasure was closed; None while it is not."""
-    return case.at("closed") if case.state == "closed" else None  # type: ignore[no-any-return]
+    return case.at("closed") if case.state == "closed" else None
 
 
 @register.filter
