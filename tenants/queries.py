@@ -66,6 +66,11 @@ def key_holder(presented: PresentedKey) -> KeyHolder:
         raise KeyRefused("key")
     if tenant_is_suspended():
         raise KeyRefused("tenant")
+    if (
+        found.member_id
+        and not Member.objects.filter(pk=found.member_id, suspended_at__isnull=True).exists()
+    ):
+        raise KeyRefused("member")
     if found.last_used_at is None or (now - found.last_used_at).total_seconds() > 60:
         ApiKey.objects.filter(pk=found.pk).update(last_used_at=now)
     return KeyHolder(found.pk, found.member_id, frozenset(found.scopes))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
@@ -26,7 +26,7 @@ FLAGS = (
 
 
 @pytest.fixture(autouse=True)
-def _quick_passwords(settings: SettingsWrapper) -> None:
+def _quick_passwords(settings: Settings) -> None:
     """Hash passwords a thousand times less often: a test signs in dozens of people."""
     settings.PASSWORD_HASHERS = ["tests.browser.desk.QuickHasher"]
 

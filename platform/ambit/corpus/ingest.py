@@ -57,8 +57,12 @@ class Source:
         return read(self._file("original"), key=self.vault.key)
 
     def write_text(self, text: str) -> None:
-        """Store the extracted text beside the original, sealed."""
-        write(self._file("text"), [text.encode()], key=self.vault.key)
+        """Store the extracted text beside the original, sealed; raise NothingToDo after an erasure."""
+        try:
+            write(self._file("text"), [text.encode()], key=self.vault.key)
+        except (FileExistsError, NotADirectoryError) as error:
+            # An erasure puts a file where the document's folder was, against late workers.
+            raise NothingToDo(self.version_id) from error
 
     def _file(self, kind: str) -> FileName:
         return FileName(self.vault.tenant_id, self.document_id, self.version_id, kind)

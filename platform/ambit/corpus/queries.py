@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import QuerySet
 
 from ambit.corpus.models import Document, DocumentKey, Version
@@ -77,10 +78,17 @@ def list_documents_as_custodian(
 
 
 def visible_documents(*, document_ids: Iterable[UUID], clearance: Clearance) -> set[UUID]:
-    """Return those of the documents that the clearance reaches now."""
-    with reading(clearance):
-        found = Document.objects.filter(pk__in=list(document_ids))
-        return set(found.values_list("pk", flat=True))
+    """Return those of the documents that the clearance reaches now, and hold them so until commit.
+
+    Shared row locks: what is being hidden at this moment is waited for, and then not returned.
+    """
+    with reading(clearance), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM corpus_document WHERE tenant_id = %s AND id = ANY (%s)"
+            " ORDER BY id FOR SHARE",
+            [current_tenant_id(), list(document_ids)],
+        )
+        return {row[0] for row in cursor.fetchall()}
 
 
 def read_content(
@@ -144,16 +152,18 @@ def _wrapped_keys(document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
 def _view(document: Document, versions: dict[UUID, Version], wrapped: bytes | None) -> DocumentView:
     latest = versions[document.latest_version_id]  # type: ignore[index]  # set with the document
     current = versions.get(document.current_version_id) if document.current_version_id else None
-    vault = open_vault(document_id=document.pk, wrapped=wrapped) if wrapped else None
+    hidden = document.hidden_at is not None
+    # What is being deleted or erased is a state and its times to administrators too, and no more.
+    vault = None if hidden or not wrapped else open_vault(document_id=document.pk, wrapped=wrapped)
     return DocumentView(
         id=document.pk,
         collection_id=document.collection_id,
         audience_id=document.audience_id,
         own_grants=document.own_grants,
-        external_id=document.external_id,
+        external_id=None if hidden else document.external_id,
         title=_open(vault, document.title_sealed, document.pk, "title"),
         file_name=_open(vault, latest.file_name_sealed, latest.pk, "file_name"),
-        metadata=document.metadata,
+        metadata={} if hidden else document.metadata,
         current=_version_view(current) if current else None,
         latest=_version_view(latest),
         created_at=document.created_at,

@@ -101,7 +101,10 @@ def hide_documents(*, document_ids: Iterable[UUID]) -> int:
     """Hide documents and disable their keys, in custody and in the caller's transaction."""
     ids = list(document_ids)
     now = timezone.now()
-    hidden = Document.objects.filter(pk__in=ids, hidden_at__isnull=True).update(hidden_at=now)
+    # The external id is free again at once: refusing it would tell that the document was there.
+    hidden = Document.objects.filter(pk__in=ids, hidden_at__isnull=True).update(
+        hidden_at=now, external_id=None
+    )
     DocumentKey.objects.filter(document_id__in=ids, disabled_at__isnull=True).update(
         disabled_at=now
     )
