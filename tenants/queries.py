@@ -72,7 +72,9 @@ def key_holder(presented: PresentedKey) -> KeyHolder:
     ):
         raise KeyRefused("member")
     if found.last_used_at is None or (now - found.last_used_at).total_seconds() > 60:
-        ApiKey.objects.filter(pk=found.pk).update(last_used_at=now)
+        # A long call of the same key may hold its row: then that call has noted the use.
+        free = ApiKey.objects.select_for_update(skip_locked=True).filter(pk=found.pk)
+        ApiKey.objects.filter(pk__in=free.values("pk")).update(last_used_at=now)
     return KeyHolder(found.pk, found.member_id, frozenset(found.scopes))
 
 

@@ -7,7 +7,7 @@ returns to the pool knowing nobody.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from uuid import UUID
 
@@ -57,12 +57,11 @@ def tenant_scope(
         token = _current.set(tenant_id)
         try:
             set_local("tenant_id", str(tenant_id))
-            if member_id is not None:
-                set_local("member_id", str(member_id))
-            if custody:
-                with custody_scope():
-                    yield
-            else:
+            with ExitStack() as scopes:
+                if member_id is not None:
+                    scopes.enter_context(member_scope(member_id))
+                if custody:
+                    scopes.enter_context(custody_scope())
                 yield
         finally:
             _current.reset(token)

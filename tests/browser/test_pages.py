@@ -213,6 +213,17 @@ def test_no_page_loads_or_runs_anything_from_elsewhere(embeddings: Stack, desk: 
             assert not re.search(r'(?:src|href|action)="(?:https?:)?//', body), page.name
 
 
+def test_a_form_from_elsewhere_is_refused_in_words_and_changes_nothing(cast: Cast) -> None:
+    sign_in = signed_in(cast.here, cast.adam.id)
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(sign_in.client().get("/admin/").wsgi_request.user)
+
+    answer = client.post(f"/admin/members/{cast.bob.public_id}/suspension/")
+
+    assert (answer.status_code, "This form is too old" in answer.content.decode()) == (403, True)
+    assert "member.suspended" not in actions(cast.here)
+
+
 def test_a_group_that_would_contain_itself_is_refused_with_a_sentence(cast: Cast) -> None:
     client = signed_in(cast.here, cast.adam.id).client()
     with tenant_scope(cast.here.id):

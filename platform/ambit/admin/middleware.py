@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
@@ -16,6 +18,7 @@ from ambit.admin.seats import Seat, seat_of
 from tenants.audit import Actor, acting_as
 from tenants.scope import tenant_scope
 
+logger = logging.getLogger(__name__)
 PREFIX = "/admin/"
 # 'unsafe-eval' and inline styles are what unfold's Alpine.js needs; inline scripts are refused.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -30,6 +33,41 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "base-uri 'none'",
         "frame-ancestors 'none'",
     )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """How a refusal looks."""
+
+    title: str
+    icon: str
+    headline: str
+    words: str
+
+
+FACES = {
+    403: Face(
+        "Form too old",
+        "history_toggle_off",
+        "This form is too old",
+        "It was open for long, or in another window you signed in again. Nothing was changed. "
+        "Go back, load the page again and repeat what you did.",
+    ),
+    404: Face(
+        "Page not found",
+        "search_off",
+        "There is nothing here for you",
+        "The address may be mistyped, or it leads to something that is gone, is another tenant’s, "
+        "or is not for your role.",
+    ),
+}
+FAULT = Face(
+    "Something went wrong",
+    "heart_broken",
+    "Something went wrong on our side",
+    "Nothing was changed. Try again in a moment; if it stays like this, give the number below to "
+    "whoever runs Ambit.",
 )
 
 
@@ -48,7 +86,12 @@ class AdminScopeMiddleware:
         """Answer the request."""
         if not request.path_info.startswith(PREFIX):
             return self.get_response(request)
-        response = self._answer(request)
+        try:
+            response = self._answer(request)
+        except OperationalError:
+            # Not even the account could be read.
+            logger.error("admin.database_down")  # noqa: TRY400 - the driver's words name the place
+            response = _down()
         response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers.setdefault("Referrer-Policy", "same-origin")
@@ -61,24 +104,20 @@ class AdminScopeMiddleware:
         if request.user.must_change_password and request.path_info not in _open_paths():  # type: ignore[union-attr]  # a seat is an account's
             return HttpResponseRedirect(reverse("admin:password_change"))
         with acting_as(_actor(seat, request)):
-            if seat.tenant_id is None:
+            if seat.tenant_id is None or _has_own_scope(request):
                 return self._finished(request)
-            if _has_own_scope(request):
-                return self._finished(request, scope_of=seat)
             with tenant_scope(seat.tenant_id, member_id=seat.member_id):
                 response = self._finished(request)
                 if response.status_code >= 400:
                     transaction.set_rollback(True)
                 return response
 
-    def _finished(self, request: HttpRequest, *, scope_of: Seat | None = None) -> HttpResponseBase:
+    def _finished(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
-        if response.status_code != 404 or request.headers.get("Ambit-Fragment"):
+        face = _face(response.status_code)
+        if face is None or request.headers.get("Ambit-Fragment"):
             return response
-        if scope_of is None or scope_of.tenant_id is None:
-            return _missing(request)
-        with tenant_scope(scope_of.tenant_id, member_id=scope_of.member_id):
-            return _missing(request)
+        return _page(request, face, response.status_code)
 
 
 def _open_paths() -> set[str]:
@@ -102,8 +141,22 @@ def _actor(seat: Seat, request: HttpRequest) -> Actor:
     return Actor("member", seat.member_id, request_id=request_id)
 
 
-def _missing(request: HttpRequest) -> HttpResponse:
-    """Answer alike for what is not there, what is another tenant's and what the role may not see."""
-    context = {**site_context(request), "title": "Page not found"}
-    page = render_to_string("ambit_admin/missing.html", context, request=request)
-    return HttpResponse(page, status=404)
+def _face(status: int) -> Face | None:
+    return FAULT if status >= 500 else FACES.get(status)
+
+
+def _page(request: HttpRequest, face: Face, status: int) -> HttpResponse:
+    """Answer in words; what is missing, another tenant's or not for the role is answered alike."""
+    context = {
+        **site_context(request),
+        "title": face.title,
+        "face": face,
+        "request_id": getattr(request, "request_id", None) if face is FAULT else None,
+    }
+    page = render_to_string("ambit_admin/refusal.html", context, request=request)
+    return HttpResponse(page, status=status)
+
+
+def _down() -> HttpResponse:
+    page = render_to_string("ambit_admin/down.html")
+    return HttpResponse(page, status=503, headers={"Retry-After": "5"})

@@ -139,6 +139,7 @@ def _database(url: str, *, pool: int) -> dict[str, Any]:
         "HOST": host,
         "PORT": str(parts.port or ""),
         "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
         "OPTIONS": options,
         "TEST": {"MIRROR": None},
     }
@@ -222,6 +223,8 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
+    # Its default hook renames enumerations that two resources share.
+    "POSTPROCESSING_HOOKS": [],
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
@@ -239,11 +242,15 @@ SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {"line": {"()": "ambit.config.logs.LineFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env_str("AMBIT_LOG_LEVEL", "INFO")},
-    # httpx2 logs each URL at INFO, Django's server logs query strings: neither is wanted.
-    "loggers": {"httpx2": {"level": "WARNING"}, "django.server": {"level": "WARNING"}},
+    # Each of these writes addresses or query strings, in which a caller may put anything.
+    "loggers": {
+        "httpx2": {"level": "WARNING"},
+        "django.server": {"level": "ERROR"},
+        "django.request": {"level": "ERROR"},
+    },
 }
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -104,7 +104,7 @@ def _welcome(stack: Stack) -> None:
     _say("")
     _say(f"Ambit runs: {stack.url}/")
     _say(f"  admin UI  {stack.url}/admin/")
-    _say(f"  API docs  {stack.url}/v1/docs")
+    _say(f"  API docs  {stack.url}/docs")
     _say(f"  data      {stack.embedded.data_dir}")
     _show_first_password(stack)
     _say("Ctrl-C stops everything.")
