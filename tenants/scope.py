@@ -6,14 +6,17 @@ returns to the pool knowing nobody.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from types import MappingProxyType
 from uuid import UUID
 
 from django.db import connections, transaction
 
 _current: ContextVar[UUID | None] = ContextVar("ambit_tenant", default=None)
+# What the blocks around have set, to be set again when an inner block ends.
+_set: ContextVar[Mapping[str, str]] = ContextVar("ambit_settings", default=MappingProxyType({}))
 
 
 class NoTenantScope(RuntimeError):
@@ -53,6 +56,7 @@ def tenant_scope(
     outer = _current.get()
     if outer is not None and outer != tenant_id:
         raise WrongTenantScope("a scope of one tenant may not be opened inside another's")
+    inside_transaction = connections["default"].in_atomic_block
     with transaction.atomic():
         token = _current.set(tenant_id)
         try:
@@ -65,55 +69,44 @@ def tenant_scope(
                 yield
         finally:
             _current.reset(token)
-            if outer is None and not _is_broken():
-                for name in ("tenant_id", "member_id", "audience_ids"):
-                    set_local(name, "")
+            # At the end of a transaction Postgres forgets by itself.
+            if outer is None and inside_transaction and not _is_broken():
+                set_local("tenant_id", "")
 
 
 @contextmanager
 def custody_scope() -> Iterator[None]:
     """See the records of all the tenant's documents until the block ends; never a passage."""
-    current_tenant_id()
-    before = _read("custody")
-    set_local("custody", "on")
-    try:
+    with _set_until_the_end("custody", "on"):
         yield
-    finally:
-        if not _is_broken():
-            set_local("custody", before)
 
 
 @contextmanager
 def member_scope(member_id: UUID) -> Iterator[None]:
     """See and write what is one member's own, such as saved answers, until the block ends."""
-    current_tenant_id()
-    before = _read("member_id")
-    set_local("member_id", str(member_id))
-    try:
+    with _set_until_the_end("member_id", str(member_id)):
         yield
-    finally:
-        if not _is_broken():
-            set_local("member_id", before)
 
 
 @contextmanager
 def audience_scope(audience_ids: Iterable[UUID]) -> Iterator[None]:
     """See what these audiences may read until the block ends; none given, nothing is seen."""
+    with _set_until_the_end("audience_ids", "{" + ",".join(str(a) for a in audience_ids) + "}"):
+        yield
+
+
+@contextmanager
+def _set_until_the_end(name: str, value: str) -> Iterator[None]:
     current_tenant_id()
-    before = _read("audience_ids")
-    set_local("audience_ids", "{" + ",".join(str(a) for a in audience_ids) + "}")
+    before = _set.get()
+    set_local(name, value)
+    token = _set.set({**before, name: value})
     try:
         yield
     finally:
+        _set.reset(token)
         if not _is_broken():
-            set_local("audience_ids", before)
-
-
-def _read(name: str) -> str:
-    with connections["default"].cursor() as cursor:
-        cursor.execute("SELECT coalesce(current_setting(%s, true), '')", [f"ambit.{name}"])
-        (value,) = cursor.fetchone()
-    return str(value)
+            set_local(name, before.get(name, ""))
 
 
 def _is_broken() -> bool:

@@ -216,7 +216,9 @@ def test_no_page_loads_or_runs_anything_from_elsewhere(embeddings: Stack, desk: 
 def test_a_form_from_elsewhere_is_refused_in_words_and_changes_nothing(cast: Cast) -> None:
     sign_in = signed_in(cast.here, cast.adam.id)
     client = Client(enforce_csrf_checks=True)
-    client.force_login(sign_in.client().get("/admin/").wsgi_request.user)
+    account = sign_in.client().get("/admin/").wsgi_request.user
+    assert isinstance(account, Account)
+    client.force_login(account)
 
     answer = client.post(f"/admin/members/{cast.bob.public_id}/suspension/")
 
