@@ -19,7 +19,7 @@ serve: $(INSTALLED) ## run everything here until Ctrl-C (AMBIT_DATA_DIR, AMBIT_P
 	@$(BIN)/python -m ambit.config.runtime
 
 demo: $(INSTALLED) ## show and check the whole path in a directory of its own, then clean up
-	@$(BIN)/python manage.py demo
+	@$(BIN)/python -m ambit.config.demo
 
 test: $(DEVELOPED) ## all tests but those that need vLLM (PYTEST_ARGS adds options)
 	@$(BIN)/python -m pytest --ignore=tests/vllm --ignore=tests/bench $(PYTEST_ARGS)

@@ -38,6 +38,11 @@ WHERE rolname IN ('ambit_owner', 'ambit_app', 'ambit_operator', 'ambit_dispatch'
   ALTER ROLE ambit_dispatch PASSWORD :'password_ambit_dispatch';
 \endif
 
+-- An administrator who is no superuser, as managed services have, must be able to give the database away.
+SELECT 'GRANT ambit_owner TO CURRENT_USER WITH SET TRUE, INHERIT TRUE'
+WHERE NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+\gexec
+
 SELECT format(
     'CREATE DATABASE %I OWNER ambit_owner TEMPLATE template0 ENCODING ''UTF8'' LOCALE_PROVIDER builtin BUILTIN_LOCALE ''C.UTF-8''',
     :'database')

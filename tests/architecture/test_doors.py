@@ -24,6 +24,7 @@ RAW_SQL = {
     "ambit.api.health": "asks whether the database answers",
     "ambit.config.isolation": "reads Postgres' catalogue",
     "ambit.corpus.canary": "counts what raw SQL sees",
+    "ambit.corpus.queries": "shared row locks, which the ORM does not have",
     "ambit.corpus.holdings": "verifies an erasure by another route than the ORM",
     "ambit.corpus.lexemes": "Postgres stems the words",
     "ambit.corpus.search": "both legs and their fusion in one statement",

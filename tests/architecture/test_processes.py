@@ -34,7 +34,6 @@ USED_BY_NAME = {
 COMES_WITH = {
     "asgiref": "django",
     "kombu": "celery",
-    "numpy": "pgvector",
     "transformers": "sentence-transformers",
 }
 

@@ -222,6 +222,23 @@ def test_the_same_readers_share_one_audience_whatever_the_order_and_the_roles() 
         assert first == again != other
 
 
+def test_other_readers_never_share_an_audience() -> None:
+    with working(make_tenant()):
+        alice, group, other = make_member(), make_group(), make_group()
+        sets = [
+            [],
+            [grant("reader")],
+            [grant("reader", member=alice)],
+            [grant("reader", group=group)],
+            [grant("reader", group=other)],
+            [grant("reader", group=group), grant("reader", group=other)],
+            [grant("reader", group=group), grant("reader", member=alice)],
+            [grant("reader", group=group), grant("reader")],
+        ]
+
+        assert len({audience_for(grants=grants) for grants in sets}) == len(sets)
+
+
 def test_a_collections_audience_is_its_own_and_edited_in_place() -> None:
     with working(make_tenant()):
         alice, bob = make_member(), make_member()

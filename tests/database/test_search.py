@@ -173,18 +173,22 @@ def _asked() -> Iterator[list[str]]:
         yield sent
 
 
+@pytest.mark.parametrize("mode", ["hybrid", "vector", "text"])
 def test_hidden_documents_near_the_question_change_nothing_about_the_visible_ones(
-    office: Office,
+    office: Office, mode: Mode
 ) -> None:
-    office.publish(*[Passage(f"kept {n}", random_vectors(1, seed=n)[0]) for n in range(10)])
-    before = [astuple(p) for p in office.ask(office.bob, "kept gone", unit(0), k=10)]
+    # Some are nearer than the hidden ones and some farther, so that neither part comes up empty.
+    office.publish(*[Passage(f"kept {n}", unit(0)) for n in range(5)])
+    office.publish(*[Passage(f"kept the far {n}", random_vectors(1, seed=n)[0]) for n in range(5)])
+    before = [astuple(p) for p in office.ask(office.bob, "kept", unit(0), k=10, mode=mode)]
     assert len(before) == 10
 
-    removed = office.publish(*[Passage("gone", unit(0)) for _ in range(300)])
+    near = random_vectors(1, seed=9)[0] * 0.1 + unit(0)
+    removed = office.publish(*[Passage("kept and gone", near) for _ in range(300)])
     with working(office.tenant_id):
         delete_document(clearance=clearance_for(member_id=office.alice), document_id=removed)
     with _asked() as sent:
-        after = [astuple(p) for p in office.ask(office.bob, "kept gone", unit(0), k=10)]
+        after = [astuple(p) for p in office.ask(office.bob, "kept", unit(0), k=10, mode=mode)]
 
     assert after == before
     assert len(sent) == 2

@@ -17,7 +17,6 @@ from tests.flows.service import Json, Service, Tenant, uuid_of, wait_until
 from tests.flows.stepper import IN_STORE, STORED, Stepper, points
 
 POINTS = points()
-IN_TRANSACTION = [*IN_STORE]
 SENTENCE = "The keeper of the lighthouse writes down the weather every hour. "
 
 
@@ -25,9 +24,9 @@ def _word() -> str:
     return f"w{uuid4().hex[:14]}"
 
 
-def _text(word: str) -> str:
+def _text(word: str, *, version: int = 1) -> str:
     """Return a text of two chunks, each of which holds the word."""
-    return f"{word} first. {SENTENCE * 14}\n\n{word} second. {SENTENCE * 14}"
+    return "\n\n".join(f"{word} {version} {part}. {SENTENCE * 14}" for part in ("first", "then"))
 
 
 def _job_of(tenant: Tenant, document: str) -> UUID:
@@ -82,7 +81,7 @@ def killed(service: Service, stepper: Stepper) -> dict[tuple[str, int], Story]:
     with service.worker_asleep():
         for case in cases:
             if case in documents:
-                tenant.alice.replace(documents[case], _text(words[case]))
+                tenant.alice.replace(documents[case], _text(words[case], version=2))
             else:
                 documents[case] = tenant.alice.upload(tenant.collection, _text(words[case]))
         pids = {
@@ -154,9 +153,9 @@ def deleted(
     late = request.param == "the worker comes late"
     tenant = service.tenant()
     # A deletion waits for the end of a transaction that stores the document.
-    cases = [point for point in POINTS if not (late and point in IN_TRANSACTION)]
+    cases = [point for point in POINTS if not (late and point in IN_STORE)]
     words = {case: _word() for case in cases}
-    with ThreadPoolExecutor(len(IN_TRANSACTION) + 1) as pool:
+    with ThreadPoolExecutor(len(IN_STORE) + 2) as pool:
         with service.worker_asleep():
             documents = {c: tenant.alice.upload(tenant.collection, _text(words[c])) for c in cases}
             pids = {
@@ -165,10 +164,13 @@ def deleted(
             }
             for pid in pids.values():
                 stepper.wait_until_there(pid)
-            deletions = [pool.submit(tenant.alice.delete, one) for one in documents.values()]
+            deletions = {c: pool.submit(tenant.alice.delete, documents[c]) for c in cases}
+            for case in cases:
+                if case not in IN_STORE:
+                    deletions[case].result()
             if not late:
                 _go_on(stepper, pids)
-        for deletion in deletions:
+        for deletion in deletions.values():
             deletion.result()
         wait_until(lambda: tenant.n_jobs() == 0, "the end of all work")
         if late:
@@ -198,7 +200,7 @@ def test_a_deletion_during_ingest_wins_at_whatever_point(
     deleted: dict[str, Remains], point: str
 ) -> None:
     if point not in deleted:
-        assert point in IN_TRANSACTION
+        assert point in IN_STORE
         return
     left = deleted[point]
 
@@ -207,7 +209,7 @@ def test_a_deletion_during_ingest_wins_at_whatever_point(
     assert left.n_chunks == 0
     assert left.files == []
     assert left.n_jobs == 0
-    assert left.n_ready == (1 if point in (*IN_TRANSACTION, STORED) else 0)
+    assert left.n_ready == (1 if point in (*IN_STORE, STORED) else 0)
 
 
 def _ends_once(tenant: Tenant, document: str, word: str) -> None:

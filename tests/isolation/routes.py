@@ -15,7 +15,7 @@ from ambit.api.permissions import Policy
 from ambit.api.views import AmbitView
 from tenants.ids import PREFIXES
 
-# The admin site guards its pages itself; tests/isolation/test_admin_pages.py walks them.
+# The admin site guards its pages itself; tests/browser/test_pages.py walks them.
 OTHER_SITES = ("admin/",)
 # What a path's parameter names, where its own name does not say it.
 _KIND_OF_PARAMETER = {"member": "member", "child": "group"}

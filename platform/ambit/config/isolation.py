@@ -17,16 +17,21 @@ from ambit.corpus.types import Clearance
 from tenants import rls
 from tenants.scope import tenant_scope
 
-# Tables whose rows are passages or lead to them: tenant alone must not open them.
-AUDIENCE_TABLES = (
-    "corpus_document",
-    "corpus_documentkey",
-    "corpus_version",
-    "corpus_subject",
-    "corpus_chunk",
-    "corpus_chunkvector",
-    "corpus_chunklexemes",
-)
+# What must bind a table's rows, where tenant alone must not open them.
+PREDICATES = {
+    "tenants_tenant": rls.TENANT_ITSELF,
+    "corpus_document": rls.DOCUMENT,
+    "corpus_documentkey": rls.DOCUMENT_KEY,
+    "corpus_version": rls.DOCUMENT_PART,
+    "corpus_subject": rls.DOCUMENT_PART,
+    "corpus_chunk": rls.PASSAGE,
+    "corpus_chunkvector": rls.PASSAGE,
+    "corpus_chunklexemes": rls.PASSAGE,
+    "answers_exchange": rls.OWN,
+    "answers_exchangepassage": rls.OWN,
+}
+# Tables in which the canary has a row.
+AUDIENCE_TABLES = tuple(name for name in PREDICATES if name.startswith("corpus_"))
 _TABLES = """
 SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity,
        pg_get_userbyid(c.relowner) = current_user,
@@ -87,7 +92,7 @@ def catalogue_faults() -> list[str]:
         rows = cursor.fetchall()
     if not rows:
         return ["the database has no tenant tables; run `manage.py migrate --database owner`"]
-    faults = [f"{name} is missing" for name in AUDIENCE_TABLES if name not in {r[0] for r in rows}]
+    faults = [f"{name} is missing" for name in PREDICATES if name not in {r[0] for r in rows}]
     for name, enabled, forced, owned, quals, checks in rows:
         if not (enabled and forced):
             faults.append(f"row-level security is not forced on {name}")
@@ -95,7 +100,7 @@ def catalogue_faults() -> list[str]:
             faults.append(f"the application's database role owns {name}")
         if not quals:
             faults.append(f"{name} has no policy for the application's role")
-        if not all(_is_known(name, expression) for expression in [*quals, *checks]):
+        if not all(_is_right(name, expression) for expression in [*quals, *checks]):
             faults.append(f"a policy on {name} does not bind rows to their tenant and audience")
     return faults
 
@@ -127,17 +132,11 @@ def _clearance(audience_id: UUID) -> Clearance:
     return custodian_clearance(audience_ids=[audience_id])
 
 
-def _is_known(table: str, expression: str | None) -> bool:
-    """Say whether an expression is one of the predicates of tenants.rls, as Postgres spells it."""
-    if table == "tenants_tenant":
-        return _plain(expression or "") == _plain(rls.TENANT_ITSELF)
-    known = (
-        (rls.PASSAGE, rls.DOCUMENT, rls.DOCUMENT_KEY, rls.DOCUMENT_PART)
-        if table in AUDIENCE_TABLES
-        else (rls.TENANT, rls.OWN)
-    )
+def _is_right(table: str, expression: str | None) -> bool:
+    """Say whether an expression is the table's predicate of tenants.rls, as Postgres spells it."""
     spelled = expression or ""
-    return _plain(spelled) in {_plain(k) for k in known} and _and_binds_last(spelled)
+    wanted = PREDICATES.get(table, rls.TENANT)
+    return _plain(spelled) == _plain(wanted) and _and_binds_last(spelled)
 
 
 def _plain(sql: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from ambit.api import urls as api
 from ambit.config.isolation import canary_faults
@@ -18,4 +19,5 @@ urlpatterns = [
     path("", include(api.PAGES)),
     *api.ready_paths(canary_faults),
     path("admin/", admin.site.urls),
+    path("", RedirectView.as_view(url="/admin/")),
 ]

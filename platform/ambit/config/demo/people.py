@@ -18,7 +18,7 @@ def set_up_tenants(world: World) -> None:
         _members_and_groups(world, service, spec)
         _collections(world, service, spec)
         world.board.say(
-            f"{spec['name']}: {len(spec['members'])} members, {len(spec['groups'])} groups, "
+            f"{spec['name']}: {len(spec['members'])} member(s), {len(spec['groups'])} groups, "
             f"{len(spec['collections'])} collections"
         )
     _cast(world)

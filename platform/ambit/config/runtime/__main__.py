@@ -106,6 +106,7 @@ def _welcome(stack: Stack) -> None:
     _say(f"  admin UI  {stack.url}/admin/")
     _say(f"  API docs  {stack.url}/docs")
     _say(f"  data      {stack.embedded.data_dir}")
+    _say("  API key   python manage.py operator_key --name NAME (with .venv/bin/python)")
     _show_first_password(stack)
     _say("Ctrl-C stops everything.")
 
@@ -113,7 +114,8 @@ def _welcome(stack: Stack) -> None:
 def _show_first_password(stack: Stack) -> None:
     # Also when the start failed after making the account: it is never shown again.
     if stack.first_password:
-        _say(f"First administrator, shown once: {stack.first_password}")
+        _say("First administrator, password shown once and changed at the first sign-in:")
+        _say(f"  sign in as  operator\n  password    {stack.first_password}")
 
 
 def _say(line: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError
 
 from tenants.services import create_operator_key
 
@@ -20,4 +22,10 @@ class Command(BaseCommand):
         name = options["name"].strip()
         if not name or len(name) > 200:
             raise CommandError("--name takes 1 to 200 characters")
-        self.stdout.write(create_operator_key(name=name))
+        try:
+            self.stdout.write(create_operator_key(name=name))
+        except OperationalError as error:
+            raise CommandError(
+                f"No database answers for {settings.AMBIT_DATA_DIR}: start `make serve` first, "
+                "or set AMBIT_DATA_DIR to the folder it runs on."
+            ) from error
