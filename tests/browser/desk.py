@@ -186,9 +186,10 @@ def without_token(body: bytes) -> str:
 
 
 def actions(place: Place) -> list[str]:
-    """Return what was recorded in a tenant, newest first."""
+    """Return what people did in a tenant, newest first; workers may be busy beside them."""
     with tenant_scope(place.id):
-        return list(AuditEvent.objects.order_by("-id").values_list("action", flat=True)[:50])
+        done = AuditEvent.objects.exclude(actor_kind="worker").order_by("-id")
+        return list(done.values_list("action", flat=True)[:50])
 
 
 ROLES: tuple[SeatRole, ...] = ("operator", "admin", "privacy_officer", "auditor")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import inspect
 import os
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from uuid import UUID
 
 import psutil
 
+from ambit.config.runtime.processes import ROOT
 from tests.flows.service import Service, wait_until
 
 FLOW, CORPUS = "workers.ingest.flow", "ambit.corpus.ingest"
@@ -36,10 +36,9 @@ STORED = "after workers.ingest.flow:store"
 
 def steps() -> list[str]:
     """Return what the flow calls, in order, as module:function."""
-    flow = importlib.import_module(FLOW)
-    body = ast.parse(inspect.getsource(flow.ingest)).body[0]
-    assert isinstance(body, ast.FunctionDef)
-    attempt = next(one for one in body.body if isinstance(one, ast.Try))
+    module = ast.parse((ROOT / "workers" / "ingest" / "flow.py").read_text())
+    flow = next(f for f in module.body if isinstance(f, ast.FunctionDef) and f.name == "ingest")
+    attempt = next(one for one in flow.body if isinstance(one, ast.Try))
     calls = [
         node.value.func
         for node in attempt.body
@@ -110,11 +109,15 @@ def main() -> None:
         command, *values = line.rstrip("\n").split("\t")
         sys.stdout.write(f"{_fork(*values) if command == 'start' else _reap(*values)}\n")
         sys.stdout.flush()
+    # After a test that failed some may stand still for ever.
+    for child in psutil.Process().children():
+        child.kill()
 
 
 def _fork(tenant_id: str, job_id: str, point: str, number: str) -> int:
     child = os.fork()
     if child == 0:
+        sys.stdin.close()
         _work(tenant_id, job_id, point, int(number))
     return child
 

@@ -44,7 +44,7 @@ class TorchEncoder:
         import transformers
         from sentence_transformers import SentenceTransformer
 
-        transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        transformers.utils.logging.disable_progress_bar()
         torch.set_num_threads(1)
         self._torch = torch
         self.dtype = "bfloat16" if _cpu_multiplies_bfloat16() else "float32"
