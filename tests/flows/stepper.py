@@ -19,10 +19,12 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import psutil
+from django.conf import settings
 
 from ambit.config.runtime.processes import ROOT
-from tests.flows.service import Service, wait_until
+from tests.flows.service import LEASE_S, Service, wait_until
 
+LONG_LEASE_S = 600
 FLOW, CORPUS = "workers.ingest.flow", "ambit.corpus.ingest"
 # Inside the one transaction in which everything is stored.
 IN_STORE = (
@@ -77,7 +79,9 @@ class Stepper:
 
     def start(self, tenant_id: UUID, job_id: UUID, point: str, number: signal.Signals) -> int:
         """Let a worker do a job up to a point; return its process id."""
-        return self._ask(f"start\t{tenant_id}\t{job_id}\t{point}\t{int(number)}")
+        # One that stands still could do so in the thread that renews its lease, with the job locked.
+        lease_s = LEASE_S if number == signal.SIGKILL else LONG_LEASE_S
+        return self._ask(f"start\t{tenant_id}\t{job_id}\t{point}\t{int(number)}\t{lease_s}")
 
     def signal_of(self, pid: int) -> int:
         """Wait for a worker's end and return the signal that ended it, or 0."""
@@ -114,10 +118,11 @@ def main() -> None:
         child.kill()
 
 
-def _fork(tenant_id: str, job_id: str, point: str, number: str) -> int:
+def _fork(tenant_id: str, job_id: str, point: str, number: str, lease_s: str) -> int:
     child = os.fork()
     if child == 0:
         sys.stdin.close()
+        settings.AMBIT_JOB_LEASE_S = int(lease_s)
         _work(tenant_id, job_id, point, int(number))
     return child
 

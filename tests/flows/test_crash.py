@@ -17,6 +17,7 @@ from tests.flows.service import Json, Service, Tenant, uuid_of, wait_until
 from tests.flows.stepper import IN_STORE, STORED, Stepper, points
 
 POINTS = points()
+CASES = [(point, 1) for point in POINTS] + [(point, 2) for point in (*IN_STORE, STORED)]
 SENTENCE = "The keeper of the lighthouse writes down the weather every hour. "
 
 
@@ -67,9 +68,9 @@ class Story:
 
 @pytest.fixture(scope="module")
 def killed(service: Service, stepper: Stepper) -> dict[tuple[str, int], Story]:
-    """Kill a worker at each point, of a first and of a second version, all at once."""
+    """Kill a worker at each point, where it stores also of a second version, all at once."""
     tenant = service.tenant()
-    cases = [(point, version) for version in (1, 2) for point in POINTS]
+    cases = CASES
     words = {case: _word() for case in cases}
     documents = {
         case: tenant.alice.upload(tenant.collection, _text(words[case]))
@@ -109,8 +110,7 @@ def killed(service: Service, stepper: Stepper) -> dict[tuple[str, int], Story]:
     }
 
 
-@pytest.mark.parametrize("version", [1, 2])
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(("point", "version"), CASES)
 def test_a_worker_killed_at_any_point_leaves_no_half_and_the_next_ends_it_once(
     killed: dict[tuple[str, int], Story], point: str, version: int
 ) -> None:
