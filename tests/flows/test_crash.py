@@ -6,11 +6,13 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 import httpx2
 import psutil
+import psycopg
 import pytest
 
 from tests.flows.service import Json, Service, Tenant, uuid_of, wait_until
@@ -254,6 +256,10 @@ def test_all_of_a_worker_killed_while_it_parses_takes_its_parser_along(
     assert tenant.alice.document(document)["state"] == "received"
 
     service.kill_worker()
+    for parser in parsers:
+        # Caught on its way to its walls, it sees by itself that it is alone.
+        with suppress(psutil.NoSuchProcess):
+            parser.resume()
 
     _gone, alive = psutil.wait_procs(parsers, timeout=10)
     assert alive == []

@@ -58,8 +58,10 @@ ALLOWED_HOSTS = [
 CSRF_TRUSTED_ORIGINS = [o.strip() for o in env_str("AMBIT_TRUSTED_ORIGINS").split(",") if o.strip()]
 
 INSTALLED_APPS = [
+    # Before unfold: its templates win, and unfold's own configuration would replace the site.
+    "ambit.admin",
+    "unfold.apps.BasicAppConfig",
     "ambit.config.apps.AdminSite",
-    "unfold",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -74,7 +76,6 @@ INSTALLED_APPS = [
     "ambit.answers",
     "ambit.erasure",
     "ambit.jobs",
-    "ambit.admin",
     "ambit.config",
 ]
 MIDDLEWARE = [

@@ -20,4 +20,5 @@ urlpatterns = [
     *api.ready_paths(canary_faults),
     path("admin/", admin.site.urls),
     path("", RedirectView.as_view(url="/admin/")),
+    path("admin", RedirectView.as_view(url="/admin/")),
 ]
