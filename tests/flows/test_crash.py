@@ -318,13 +318,10 @@ def test_postgres_restarted_at_once_during_ingest_loses_and_doubles_nothing(
     with service.gate.holding(embedded):
         first = tenant.alice.upload(tenant.collection, _text(embedded))
         service.gate.wait_until_held()
-        with service.superuser() as connection:
-            connection.execute("BEGIN")
-            connection.execute("LOCK TABLE corpus_chunklexemes IN SHARE MODE")
+        with suppress(psycopg.OperationalError), service.table_locked("corpus_chunklexemes"):
             second = tenant.alice.upload(tenant.collection, _text(stored))
             wait_until(
-                lambda: service.n_waiting_for("corpus_chunklexemes") == 1,
-                "a worker that is storing",
+                lambda: service.n_waiting_for("corpus_chunklexemes") == 1, "a worker that stores"
             )
             _restart_postgres(service)
 

@@ -129,7 +129,9 @@ def _use_everything(service: Service, canary: dict[str, str]) -> tuple[bytes, li
     _misuse(tenant, service, collection, canary)
     wait_until(lambda: tenant.n_jobs() == 0, "the end of all work")
     with service.worker_asleep():
-        tenant.alice.upload(collection, canary["text"], title=canary["title"])
+        # The first is taken by the worker's own question, which waits at Redis.
+        for _ in range(3):
+            tenant.alice.upload(collection, canary["text"], title=canary["title"])
         jobs = service.ask_database("SELECT id FROM jobs_job WHERE tenant_id = %s", tenant.uuid)
         with service.redis() as redis:
             waiting = b"".join(_content(redis, key) for key in redis.scan_iter())
@@ -276,4 +278,4 @@ def test_what_was_watched_are_the_messages_themselves(traces: Traces) -> None:
     assert traces.job_ids
     for job_id in traces.job_ids:
         assert job_id.encode() in _plain(traces.commands)
-        assert job_id.encode() in _plain(traces.waiting)
+    assert any(job_id.encode() in _plain(traces.waiting) for job_id in traces.job_ids)

@@ -51,6 +51,8 @@ def receive_document(
                     created_by_id=upload.created_by_id,
                 )
         except IntegrityError as error:
+            if "document_external_id" not in str(error):
+                raise
             raise ExternalIdTaken(upload.external_id) from error
         DocumentKey.objects.create(
             document_id=document_id, audience_id=audience_id, wrapped=wrapped
