@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from ambit.access import queries, services
-from ambit.access.types import ROLE_ORDER, GrantSpec, RoleName
+from ambit.access.types import ROLE_ORDER, GrantSpec, PrincipalRef, RoleName
 from ambit.corpus import services as corpus
 from ambit.corpus.queries import get_document
 from ambit.corpus.types import Clearance, DocumentView, Upload
@@ -36,13 +36,11 @@ def upload_document(
 
     Raises CollectionNotFound, NotAllowed, UnknownPrincipal, GrantsExcludeUploader, ExternalIdTaken.
     """
-    member_id = _member(clearance)
-    collection = queries.get_collection(collection_id=collection_id, clearance=clearance)
-    role = queries.role_on_collection(member_id=member_id, collection_id=collection_id)
-    _require(role, "editor")
-    audience_id = collection.audience_id
+    audience_id = require_editor(clearance=clearance, collection_id=collection_id)
     if grants is not None:
         audience_id = services.audience_for(grants=grants)
+        if not _leaves_editor(_member(clearance), grants):
+            raise GrantsExcludeUploader(collection_id)
     document_id = corpus.receive_document(
         upload=upload,
         collection_id=collection_id,
@@ -51,10 +49,15 @@ def upload_document(
     )
     if grants is not None:
         services.write_document_grants(document_id=document_id, grants=grants)
-        own = _role(member_id, document_id, collection_id, own_grants=True)
-        if ROLE_ORDER.get(own or "", 0) < ROLE_ORDER["editor"]:
-            raise GrantsExcludeUploader(document_id)
     return document_id
+
+
+def require_editor(*, clearance: Clearance, collection_id: UUID) -> UUID:
+    """Return a collection's audience to a member who may add documents; raise CollectionNotFound, NotAllowed."""
+    collection = queries.get_collection(collection_id=collection_id, clearance=clearance)
+    role = queries.role_on_collection(member_id=_member(clearance), collection_id=collection_id)
+    _require(role, "editor")
+    return collection.audience_id
 
 
 def replace_content(*, clearance: Clearance, document_id: UUID, upload: Upload) -> UUID:
@@ -109,6 +112,24 @@ def set_collection_grants(
     _require(role, "owner")
     services.set_collection_grants(collection_id=collection_id, grants=grants)
     record("collection.grants_changed", object_id=collection_id)
+
+
+def require_owner(*, clearance: Clearance, document_id: UUID) -> None:
+    """Refuse a member who may not share a document; raise DocumentNotFound, NotAllowed."""
+    _editable(clearance, document_id, "owner")
+
+
+def _leaves_editor(member_id: UUID, grants: Sequence[GrantSpec]) -> bool:
+    groups = queries.groups_of(member_id=member_id)
+    return any(
+        ROLE_ORDER[g.role] >= ROLE_ORDER["editor"]
+        and (
+            g.principal == PrincipalRef()
+            or g.principal.member_id == member_id
+            or g.principal.group_id in groups
+        )
+        for g in grants
+    )
 
 
 def _editable(clearance: Clearance, document_id: UUID, needed: RoleName) -> DocumentView:

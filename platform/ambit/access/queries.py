@@ -12,14 +12,17 @@ from ambit.access.types import ROLE_ORDER, CollectionView, GrantSpec, PrincipalR
 from ambit.corpus.types import Clearance
 from tenants.scope import current_tenant_id
 
-_MY_ROLES = """
+_MINE = """
 WITH RECURSIVE mine (group_id) AS (
     SELECT group_id FROM tenants_groupmember WHERE tenant_id = %(tenant)s AND member_id = %(member)s
   UNION
     SELECT gc.parent_id FROM tenants_groupchild gc JOIN mine ON gc.child_id = mine.group_id
     WHERE gc.tenant_id = %(tenant)s
 )
-SELECT g.role FROM access_grant g
+"""
+_MY_ROLES = (
+    _MINE  # noqa: S608 - constants alone
+    + """SELECT g.role FROM access_grant g
 WHERE g.tenant_id = %(tenant)s
   AND (g.collection_id = %(collection)s OR g.document_id = %(document)s)
   AND (g.member_id = %(member)s OR g.group_id IN (SELECT group_id FROM mine)
@@ -27,6 +30,7 @@ WHERE g.tenant_id = %(tenant)s
   AND EXISTS (SELECT 1 FROM tenants_member m WHERE m.tenant_id = %(tenant)s
               AND m.id = %(member)s AND m.suspended_at IS NULL)
 """
+)
 
 
 class CollectionNotFound(LookupError):
@@ -75,6 +79,16 @@ def document_grants(*, document_id: UUID) -> tuple[GrantSpec, ...]:
 def role_on_collection(*, member_id: UUID, collection_id: UUID) -> RoleName | None:
     """Return the highest role a member has on a collection; None when there is none."""
     return _highest(member_id=member_id, collection_id=collection_id, document_id=None)
+
+
+def groups_of(*, member_id: UUID) -> set[UUID]:
+    """Return the groups a member is in, directly or through groups inside them."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _MINE + "SELECT group_id FROM mine",  # noqa: S608 - constants alone
+            {"tenant": current_tenant_id(), "member": member_id},
+        )
+        return {row[0] for row in cursor.fetchall()}
 
 
 def role_on_document(

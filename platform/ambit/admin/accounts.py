@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from ambit.admin.seats import TENANT_ROLES
+from ambit.corpus.queries import list_documents_as_custodian
 from tenants.audit import record
 from tenants.models import Account, Tenant
 from tenants.queries import OPERATOR, get_member, get_tenant
@@ -22,6 +23,10 @@ _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 class RoleHasNoSeat(ValueError):
     """A member of this role has no use for a sign-in: it would see nothing."""
+
+
+class AlreadyHoldsDocuments(ValueError):
+    """The tenant holds documents, which an administrator of the operator's making could read."""
 
 
 class AlreadyHasSignIns(ValueError):
@@ -99,10 +104,13 @@ def has_sign_ins(*, tenant_id: UUID) -> bool:
 def create_first_administrator(*, tenant: Tenant, email: str, name: str) -> NewSignIn:
     """Make a new tenant's first administrator, in its scope; raise AlreadyHasSignIns, MemberTaken.
 
-    An operator may do this once: whoever can make administrators at will can read everything.
+    An operator may do this once, and only while the tenant holds nothing: whoever can make
+    administrators at will can read everything. Also raises AlreadyHoldsDocuments.
     """
     if has_sign_ins(tenant_id=tenant.pk):
         raise AlreadyHasSignIns(tenant.pk)
+    if list_documents_as_custodian(after=None, limit=1):
+        raise AlreadyHoldsDocuments(tenant.pk)
     member = create_member(external_id=email.lower(), email=email, name=name, role="admin")
     return give_sign_in(member_id=member.pk)
 

@@ -62,6 +62,12 @@ FACES = {
         "or is not for your role.",
     ),
 }
+UNREADABLE = Face(
+    "Unreadable",
+    "block",
+    "That cannot be read",
+    "A field holds a character that no text may hold. Nothing was changed.",
+)
 FAULT = Face(
     "Something went wrong",
     "heart_broken",
@@ -103,6 +109,8 @@ class AdminScopeMiddleware:
             return self.get_response(request)
         if request.user.must_change_password and request.path_info not in _open_paths():  # type: ignore[union-attr]  # a seat is an account's
             return HttpResponseRedirect(reverse("admin:password_change"))
+        if _has_nul(request):
+            return _page(request, UNREADABLE, 400)
         with acting_as(_actor(seat, request)):
             if seat.tenant_id is None or _has_own_scope(request):
                 return self._finished(request)
@@ -118,6 +126,12 @@ class AdminScopeMiddleware:
         if face is None or request.headers.get("Ambit-Fragment"):
             return response
         return _page(request, face, response.status_code)
+
+
+def _has_nul(request: HttpRequest) -> bool:
+    """Say whether a field holds a NUL, which Postgres takes in no text."""
+    fields = (request.GET, request.POST)
+    return any("\x00" in v for f in fields for values in dict(f).values() for v in values)
 
 
 def _open_paths() -> set[str]:

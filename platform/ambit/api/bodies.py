@@ -80,7 +80,10 @@ class StrictFormParser(MultiPartParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         """Return the object; a field given twice is refused, never guessed."""
-        parsed = super().parse(stream, media_type=media_type, parser_context=parser_context)
+        try:
+            parsed = super().parse(stream, media_type=media_type, parser_context=parser_context)
+        except (UnicodeError, LookupError) as error:
+            raise MalformedBody("unknown character set") from error
         if not isinstance(parsed, DataAndFiles):
             raise MalformedBody("no form")
         form = Form()

@@ -145,14 +145,11 @@ class DocumentGrantsView(DocumentBase):
     def put(self, request: Request, id: str) -> Response:
         """Give a document grants of its own, or with null its collection's again; for owners."""
         document_id = self.id_in_path("document")
-        self.one(document_id)
         asked = self.body(GrantsOrNoneInput)["grants"]
+        clearance = clearance_for(member_id=self.acting_member())
+        access.require_owner(clearance=clearance, document_id=document_id)
         grants = None if asked is None else resolve_grants(asked)
-        access.set_document_grants(
-            clearance=clearance_for(member_id=self.acting_member()),
-            document_id=document_id,
-            grants=grants,
-        )
+        access.set_document_grants(clearance=clearance, document_id=document_id, grants=grants)
         shown = None if grants is None else shown_grants(document_grants(document_id=document_id))
         return Response({"grants": shown})
 
@@ -185,8 +182,11 @@ def upload_one(fields: dict[str, Any], *, member_id: UUID) -> UUID:
     else:
         name, media_type, chunks = file.name, file.content_type or "", pieces(file)
     grants = fields["grants"]
+    clearance = clearance_for(member_id=member_id)
+    # Before any name in the body is looked up: who may not write here learns of nobody.
+    access.require_editor(clearance=clearance, collection_id=fields["collection"])
     return access.upload_document(
-        clearance=clearance_for(member_id=member_id),
+        clearance=clearance,
         collection_id=fields["collection"],
         upload=Upload(
             title=fields.get("title") or PurePath(name).stem or name,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import traceback
+from types import TracebackType
+from typing import cast
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 # Celery and Django hang whole objects on their records.
@@ -15,6 +18,15 @@ class LineFormatter(logging.Formatter):
     def __init__(self) -> None:
         """Fix the order of what every line begins with."""
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def formatException(self, ei: object) -> str:
+        """Return an exception's type and where it passed, never its words: they may quote values."""
+        kind, _, trace = cast("tuple[type[BaseException], BaseException, TracebackType]", ei)
+        frames = "".join(
+            f"\n  {frame.filename}:{frame.lineno} {frame.name}"
+            for frame in traceback.extract_tb(trace)
+        )
+        return f"{kind.__name__}{frames}"
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Return the line with its fields as name=value."""

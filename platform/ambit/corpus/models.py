@@ -49,7 +49,9 @@ class Document(TenantModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["tenant_id", "collection_id", "external_id"], name="document_external_id"
+                # Within one audience: a refusal tells only those who may see the other document.
+                fields=["tenant_id", "collection_id", "audience_id", "external_id"],
+                name="document_external_id",
             ),
             models.UniqueConstraint(
                 fields=["tenant_id", "id", "audience_id"], name="document_audience"

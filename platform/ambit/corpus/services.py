@@ -24,7 +24,7 @@ from tenants.scope import current_tenant_id, custody_scope
 
 
 class ExternalIdTaken(ValueError):
-    """The collection has a document of this external_id; nothing was stored."""
+    """Those who may read it have a document of this external_id in the collection; nothing was stored."""
 
 
 class NotRetryable(ValueError):
@@ -114,12 +114,21 @@ def hide_documents(*, document_ids: Iterable[UUID]) -> int:
 
 
 def move_to_audience(*, document_id: UUID, audience_id: UUID, own_grants: bool) -> None:
-    """Give a document another audience; the database moves its chunks along. Raises DocumentNotFound."""
+    """Give a document another audience; the database moves its chunks along.
+
+    Raises DocumentNotFound, and ExternalIdTaken where that audience has the external id already.
+    """
     with custody_scope():
-        _lock(document_id)
-        Document.objects.filter(pk=document_id).update(
-            audience_id=audience_id, own_grants=own_grants, updated_at=timezone.now()
-        )
+        external_id = _lock(document_id).external_id
+        try:
+            with transaction.atomic():
+                Document.objects.filter(pk=document_id).update(
+                    audience_id=audience_id, own_grants=own_grants, updated_at=timezone.now()
+                )
+        except IntegrityError as error:
+            if "document_external_id" not in str(error):
+                raise
+            raise ExternalIdTaken(external_id) from error
 
 
 def _lock(document_id: UUID) -> Document:

@@ -73,6 +73,7 @@ def documents(request: HttpRequest) -> HttpResponseBase:
         )
     names = {c.id: c.name for c in collections}
     shown = found[:PER_PAGE]
+    record("document.records_listed", document_ids=[d.id for d in shown])
     return show(
         request, "documents.html", title="Documents", q=text, state=state, states=DOCUMENT_STATES,
         collections=collections, chosen=public_id("collection", chosen) if chosen else "",

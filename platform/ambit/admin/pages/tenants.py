@@ -15,6 +15,7 @@ from django.urls import reverse
 
 from ambit.admin.accounts import (
     AlreadyHasSignIns,
+    AlreadyHoldsDocuments,
     NewSignIn,
     create_first_administrator,
     get_any_tenant,
@@ -131,6 +132,12 @@ def tenant_administrator(request: HttpRequest, tenant_id: UUID) -> HttpResponseB
             return _created(request, found, None, _administrator(found, form.cleaned_data))
         except AlreadyHasSignIns:
             form.refuse(None, "This tenant has sign-ins; its own administrators make further ones.")
+        except AlreadyHoldsDocuments:
+            form.refuse(
+                None,
+                "This tenant already holds documents. An operator makes the first administrator "
+                "before there is anything to read.",
+            )
     return show(
         request, "form.html", title="First administrator", refused=form.is_bound, form=form,
         trail=[("Tenants", reverse("admin:tenants")), (found.name, reverse("admin:tenant", args=[tenant_id]))],

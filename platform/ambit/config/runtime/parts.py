@@ -75,7 +75,7 @@ def web_part(embedded: Embedded, *, env: Mapping[str, str], host: str, port: int
         name="web",
         command=_python(
             "uvicorn", "ambit.config.asgi:application", "--host", host, "--port", str(port),
-            "--no-access-log", "--no-server-header", "--ws", "none",
+            "--no-access-log", "--no-server-header", "--no-proxy-headers", "--ws", "none",
             "--timeout-graceful-shutdown", "10",
         ),
         log=embedded.log_dir / "web.log",
