@@ -56,14 +56,14 @@ class Service:
     def tenant(self, operator: Api, slug: str) -> Tenant:
         """Create a tenant."""
         made = operator.call("POST", "/v1/tenants", json={"name": slug, "slug": slug})
-        return Tenant(self.url, made["service_key"]["key"])
+        return Tenant(self.url, made["service_key"]["key"], made["id"])
 
 
 class Tenant:
     """A tenant's service key, and what a benchmark does with it."""
 
-    def __init__(self, url: str, key: str) -> None:
-        self.url, self.key = url, key
+    def __init__(self, url: str, key: str, id: str) -> None:
+        self.url, self.key, self.id = url, key, id
         self.service = Api(url, key)
 
     def member(self, name: str, role: str = "member") -> str:

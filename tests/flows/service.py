@@ -218,11 +218,20 @@ class Caller:
         """Wait until the newest version of a document is ready, or in another state named."""
         wanted = states or ("ready",)
         wait_until(
-            lambda: self.document(document)["state"] in wanted,
+            lambda: self._state(document) in wanted,
             f"a document that is {' or '.join(wanted)}",
             within_s=within_s,
         )
         return self.document(document)
+
+    def _state(self, document: str) -> str:
+        """Return a document's state; where the database is away for a moment, that."""
+        answer = self.ask("GET", f"/v1/documents/{document}")
+        if answer.status_code == 503:
+            return "unavailable"
+        if answer.status_code >= 400:
+            raise Refused(answer)
+        return str(answer.json()["state"])
 
     def search(self, query: str, *, mode: str = "hybrid", k: int = 10) -> list[Json]:
         """Return passages."""
