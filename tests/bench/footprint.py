@@ -43,13 +43,6 @@ class FirstAnswer:
     memory: dict[str, tuple[int, float, float]]
 
 
-@dataclass
-class Served:
-    """What Service needs to know of a server that runs elsewhere."""
-
-    url: str
-
-
 def first_answer() -> FirstAnswer:
     """Start as `make serve` does, upload one document, ask one question; stop everything."""
     with tempfile.TemporaryDirectory(prefix="ambit-bench-") as folder:
@@ -57,8 +50,8 @@ def first_answer() -> FirstAnswer:
         started = time.monotonic()
         with serving(Path(folder) / "data", port) as process:
             ready_s = time.monotonic() - started
-            service = Service(Served(f"http://127.0.0.1:{port}"), Path(folder) / "data")
-            ask_first(service.tenant(service.operator(), "first"))
+            with Service(f"http://127.0.0.1:{port}", Path(folder) / "data") as service:
+                ask_first(service.tenant(service.operator(), "first"))
             answered_s = time.monotonic() - started
             return FirstAnswer(ready_s, answered_s, memory_of(process.pid))
 
@@ -101,7 +94,7 @@ def ask_first(tenant: Tenant) -> None:
 
 
 def memory_of(pid: int) -> dict[str, tuple[int, float, float]]:
-    """Return, by kind of process below pid and itself: how many, resident MB, proportional MB."""
+    """Return, by kind of Ambit's processes from pid down: how many, resident MB, proportional MB."""
     found: dict[str, tuple[int, float, float]] = defaultdict(lambda: (0, 0.0, 0.0))
     root = psutil.Process(pid)
     for process in [root, *root.children(recursive=True)]:
@@ -109,6 +102,8 @@ def memory_of(pid: int) -> dict[str, tuple[int, float, float]]:
             memory = process.memory_full_info()
             kind = _kind(process)
         except psutil.Error:
+            continue
+        if kind is None:
             continue
         n, rss, pss = found[kind]
         found[kind] = (n + 1, rss + memory.rss / MB, pss + memory.pss / MB)
@@ -120,29 +115,28 @@ def total_pss(memory: dict[str, tuple[int, float, float]]) -> float:
     return sum(pss for _, _, pss in memory.values())
 
 
-def _kind(process: psutil.Process) -> str:
+def _kind(process: psutil.Process) -> str | None:
     words = " ".join(process.cmdline())
     if process.name().startswith(("postgres", "redis")):
         return process.name().split(":")[0].split("-")[0]
-    return next((kind for mark, kind in NAMES.items() if mark in words), process.name())
+    return next((kind for mark, kind in NAMES.items() if mark in words), None)
 
 
 @dataclass
 class Peak:
-    """The largest total seen, and what it was made of."""
+    """The largest total seen of what runs below a benchmark, and what it was made of."""
 
     pid: int
     memory: dict[str, tuple[int, float, float]] = field(default_factory=dict)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Look once a second until the block ends; this process itself is not counted."""
+        """Look once a second until the block ends."""
         over = threading.Event()
 
         def look() -> None:
             while not over.wait(1):
                 now = memory_of(self.pid)
-                now.pop("bench", None)
                 if total_pss(now) > total_pss(self.memory):
                     self.memory = now
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 
@@ -25,23 +25,36 @@ DATA = ROOT.parent / "shared" / "data"
 class Api:
     """A key's view of the REST API; any status but the expected ones ends the benchmark."""
 
-    def __init__(self, url: str, key: str, *, member: str | None = None) -> None:
-        headers = {"Authorization": f"Bearer {key}"} | ({"Ambit-Member": member} if member else {})
-        self.client = httpx2.Client(base_url=url, headers=headers, timeout=120)
+    def __init__(self, client: httpx2.Client, key: str, *, member: str | None = None) -> None:
+        self.client = client
+        self.headers = {"Authorization": f"Bearer {key}"} | (
+            {"Ambit-Member": member} if member else {}
+        )
+
+    def send(self, method: str, path: str, **values: Any) -> httpx2.Response:
+        """Return the answer of a call, whatever its status."""
+        return self.client.request(method, path, headers=self.headers, **values)
 
     def call(self, method: str, path: str, **values: Any) -> Any:
         """Return the decoded answer of a call that must succeed."""
-        answer = self.client.request(method, path, **values)
+        answer = self.send(method, path, **values)
         if answer.status_code >= 400:
             raise SystemExit(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
         return answer.json() if answer.content else None
 
 
 class Service:
-    """A running Ambit."""
+    """A running Ambit, and the connections to it, closed with the block."""
 
-    def __init__(self, stack: Stack, folder: Path) -> None:
-        self.stack, self.url, self.folder = stack, stack.url, folder
+    def __init__(self, url: str, folder: Path) -> None:
+        self.folder = folder
+        self.client = httpx2.Client(base_url=url, timeout=120)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
 
     def operator(self) -> Api:
         """Return the operator's view, under a key made for it."""
@@ -51,20 +64,20 @@ class Service:
             "DJANGO_SETTINGS_MODULE": "ambit.config.settings",
         }
         key = subprocess.check_output(command, cwd=ROOT, env=env, text=True).strip()
-        return Api(self.url, key)
+        return Api(self.client, key)
 
     def tenant(self, operator: Api, slug: str) -> Tenant:
         """Create a tenant."""
         made = operator.call("POST", "/v1/tenants", json={"name": slug, "slug": slug})
-        return Tenant(self.url, made["service_key"]["key"], made["id"])
+        return Tenant(self.client, made["service_key"]["key"], made["id"])
 
 
 class Tenant:
     """A tenant's service key, and what a benchmark does with it."""
 
-    def __init__(self, url: str, key: str, id: str) -> None:
-        self.url, self.key, self.id = url, key, id
-        self.service = Api(url, key)
+    def __init__(self, client: httpx2.Client, key: str, id: str) -> None:
+        self.client, self.key, self.id = client, key, id
+        self.service = Api(client, key)
 
     def member(self, name: str, role: str = "member") -> str:
         """Add a member and return its id."""
@@ -85,7 +98,7 @@ class Tenant:
 
     def acting_for(self, member: str) -> Api:
         """Return the view of the service acting for a member."""
-        return Api(self.url, self.key, member=member)
+        return Api(self.client, self.key, member=member)
 
 
 def upload_texts(api: Api, documents: list[dict[str, Any]], *, batch: int = 100) -> list[str]:
@@ -101,13 +114,18 @@ def upload_texts(api: Api, documents: list[dict[str, Any]], *, batch: int = 100)
 def wait_until_final(api: Api, ids: list[str], *, say: bool = True) -> dict[str, dict[str, Any]]:
     """Wait until every document is ready or failed; return them by id."""
     done: dict[str, dict[str, Any]] = {}
+    wanted = set(ids)
     while len(done) < len(ids):
         time.sleep(1)
         cursor = None
         while True:
             params = {"limit": 200} | ({"cursor": cursor} if cursor else {})
             page = api.call("GET", "/v1/documents", params=params)
-            done |= {d["id"]: d for d in page["results"] if d["state"] in {"ready", "failed"}}
+            done |= {
+                d["id"]: d
+                for d in page["results"]
+                if d["id"] in wanted and d["state"] in {"ready", "failed"}
+            }
             cursor = page["next"]
             if not cursor:
                 break
@@ -126,5 +144,5 @@ def running() -> Iterator[Service]:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         path = Path(folder)
-        with Stack(Embedded(path), port=port) as stack:
-            yield Service(stack, path)
+        with Stack(Embedded(path), port=port) as stack, Service(stack.url, path) as service:
+            yield service

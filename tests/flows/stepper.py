@@ -56,7 +56,7 @@ def steps() -> list[str]:
 def points() -> list[str]:
     """Return every point, in the order a worker comes to them."""
     found = [f"{when} {step}" for step in steps() for when in ("before", "after")]
-    found.insert(found.index(f"after {FLOW}:embed"), "before workers.ingest.embed:mark_progress")
+    found.insert(found.index(f"after {FLOW}:embed"), "after workers.ingest.embed:embed_passages")
     place = found.index(STORED)
     return [*found[:place], *IN_STORE, *found[place:]]
 

@@ -54,8 +54,11 @@ def world(vllm_server: VllmServer) -> Iterator[World]:
     }
     with tempfile.TemporaryDirectory(prefix="ambit-vllm-") as name:
         folder = Path(name).resolve()
-        with Stack(Embedded(folder), port=free_port(), env=env) as stack:
-            yield World(Service(stack, folder), relay)
+        with (
+            Stack(Embedded(folder), port=free_port(), env=env) as stack,
+            Service(stack.url, folder) as service,
+        ):
+            yield World(service, relay)
     relay.close()
 
 

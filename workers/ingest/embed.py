@@ -20,7 +20,9 @@ def embed(held: Claim, *, spans: Sequence[ChunkSpan], texts: Sequence[str]) -> l
     n_known = len(texts) - len(missing)
 
     def on_progress(done: int) -> None:
-        mark_progress(held, n_chunks_embedded=n_known + done)
+        # The last step is told by the state that follows at once.
+        if done < len(missing):
+            mark_progress(held, n_chunks_embedded=n_known + done)
 
     vectors.update(zip(missing, embed_passages(missing, on_progress=on_progress), strict=True))
     return [
