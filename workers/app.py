@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import django
 from celery import Celery
@@ -29,6 +30,9 @@ app.conf.update(
     worker_redirect_stdouts=False,
     worker_soft_shutdown_timeout=20,
     broker_connection_retry_on_startup=True,
+    # Celery would close the process's connection pool around every task: half of what Postgres did
+    # for small documents was logging workers in. The tasks give their connections back themselves.
+    CELERY_DB_REUSE_MAX=sys.maxsize,
     broker_transport_options={
         "queue_order_strategy": "priority",
         # A message is only a trigger, and the lease on its job decides who works.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from celery import shared_task
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, close_old_connections
 from redis import RedisError
 
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable
@@ -40,17 +41,28 @@ ELSEWHERE_DELAY_S = 5.0
 def run_job(*, tenant_id: str, job_id: str) -> None:
     """Do one job if it is due and nobody else does it; the sweep comes back to what fails."""
     try:
-        held = claim(tenant_id=UUID(tenant_id), job_id=UUID(job_id))
-        if held is None:
-            return
-        error = _do(held)
-        # Outside the handler, so that nothing that is raised here carries the error's words along.
-        if error is not None:
-            _put_back(held, error)
+        with _connections():
+            held = claim(tenant_id=UUID(tenant_id), job_id=UUID(job_id))
+            if held is None:
+                return
+            error = _do(held)
+            # Outside the handler, so that nothing that is raised here carries the error's words along.
+            if error is not None:
+                _put_back(held, error)
     except (OperationalError, InterfaceError) as unavailable:
         # A lease that was taken runs out by itself.
         names = {"job_id": job_id, "error": type(unavailable).__name__}
         logger.warning("jobs.database_unavailable", extra=names)
+
+
+@contextmanager
+def _connections() -> Iterator[None]:
+    """Give the block's connections back to the pool at its end, as Django does after a request."""
+    close_old_connections()
+    try:
+        yield
+    finally:
+        close_old_connections()
 
 
 def _do(held: Claim) -> Exception | None:
@@ -97,7 +109,8 @@ def _names(held: Claim) -> dict[str, object]:
 def send_due_jobs() -> None:
     """Tell workers about jobs whose first message was lost or whose worker died."""
     try:
-        sent = send_due()
+        with _connections():
+            sent = send_due()
     except (OperationalError, InterfaceError, RedisError) as error:
         logger.warning("jobs.sweep_failed", extra={"error": type(error).__name__})
         return

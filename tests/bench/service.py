@@ -20,6 +20,7 @@ from ambit.config.runtime.supervisor import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
+FINAL = frozenset({"ready", "failed"})
 
 
 class Api:
@@ -112,24 +113,16 @@ def upload_texts(api: Api, documents: list[dict[str, Any]], *, batch: int = 100)
 
 
 def wait_until_final(api: Api, ids: list[str], *, say: bool = True) -> dict[str, dict[str, Any]]:
-    """Wait until every document is ready or failed; return them by id."""
+    """Wait until every document is ready or failed; return them by id.
+
+    Asks for one document after another, so that asking costs the machine next to nothing.
+    """
     done: dict[str, dict[str, Any]] = {}
-    wanted = set(ids)
-    while len(done) < len(ids):
-        time.sleep(1)
-        cursor = None
-        while True:
-            params = {"limit": 200} | ({"cursor": cursor} if cursor else {})
-            page = api.call("GET", "/v1/documents", params=params)
-            done |= {
-                d["id"]: d
-                for d in page["results"]
-                if d["id"] in wanted and d["state"] in {"ready", "failed"}
-            }
-            cursor = page["next"]
-            if not cursor:
-                break
-        if say:
+    for id in ids:
+        while (document := api.call("GET", f"/v1/documents/{id}"))["state"] not in FINAL:
+            time.sleep(0.2)
+        done[id] = document
+        if say and (len(done) % 50 == 0 or len(done) == len(ids)):
             print(f"\r  {len(done)} of {len(ids)} documents final", end="", flush=True)
     if say:
         print()
