@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -101,6 +102,7 @@ def find_member(*, text: str) -> Member:
 
     Refuses a text that names two members: nobody is guessed.
     """
+    text = unicodedata.normalize("NFC", text)
     by_id = parse_id("member", text)
     if by_id is not None:
         found = list(Member.objects.filter(pk=by_id, suspended_at__isnull=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -99,7 +100,11 @@ def create_tenant(
 
 
 def create_member(*, external_id: str, email: str, name: str, role: str) -> Member:
-    """Add a member to the tenant in scope; raise MemberTaken."""
+    """Add a member to the tenant in scope; raise MemberTaken.
+
+    Names are kept in Unicode form NFC: an erasure looks for that form alone.
+    """
+    external_id, email = (unicodedata.normalize("NFC", text) for text in (external_id, email))
     try:
         with transaction.atomic():
             member = Member.objects.create(

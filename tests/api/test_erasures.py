@@ -128,3 +128,19 @@ def test_a_repeated_request_opens_no_second_case(cast: Cast) -> None:
     assert again.headers["Idempotency-Replayed"] == "true"
     assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
     assert len(cast.olivia.get("/v1/erasures").json()["results"]) == 1
+
+
+@pytest.mark.parametrize("stored", ["Zoe\u0308-7", "Zo\u00eb-7"])
+@pytest.mark.parametrize("asked", ["Zoe\u0308-7", "Zo\u00eb-7"])
+def test_a_person_is_found_however_the_letters_are_composed(
+    cast: Cast, stored: str, asked: str
+) -> None:
+    body = {"external_id": stored, "email": "zoe@example.test", "name": "Zoe", "role": "member"}
+    made = cast.here.service.post("/v1/members", body).json()["id"]
+
+    erasure = {"subject": {"type": "external_id", "value": asked}, "reason": "Art. 17"}
+    response = cast.here.service.post("/v1/erasures", erasure)
+
+    assert response.status_code == 202
+    assert response.json()["counts"]["member"] == 1
+    assert cast.here.service.get(f"/v1/members/{made}").json()["suspended_at"] is not None
