@@ -20,7 +20,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from tenants.holding import Holding, Scope
-from tenants.ids import parse_id
+from tenants.ids import NO_ID, parse_id
 from tenants.models import Account, ApiKey, GroupMember, IdempotencyKey, Member
 from tenants.queries import get_tenant
 from tenants.scope import current_tenant_id
@@ -119,6 +119,19 @@ def _requests(scope: Scope) -> QuerySet[IdempotencyKey]:
     return IdempotencyKey.objects.filter(
         Q(actor_id__in=scope.actor_ids) | Q(object_ids__overlap=list(scope.object_ids))
     )
+
+
+def _destroy_requests(scope: Scope) -> None:
+    """Delete what the members asked for, and forget what made the covered objects.
+
+    The second kind keeps its place: a key whose row is gone would make the document again.
+    """
+    _requests(scope).filter(actor_id__in=scope.actor_ids).delete()
+    covered = set(scope.object_ids)
+    for row in _requests(scope).select_for_update():
+        row.object_ids = [NO_ID if one in covered else one for one in row.object_ids]
+        row.request_hash = ""
+        row.save(update_fields=["object_ids", "request_hash"])
 
 
 def _requests_left(scope: Scope) -> int:
@@ -235,11 +248,11 @@ SESSIONS = Holding(
 )
 REQUESTS = Holding(
     name="idempotency_records",
-    title="Records of repeatable requests made by the member, or that made what is erased",
+    title="Records of repeatable requests: the member's own, and what others say of the erased",
     found_by="the acting and the made ids",
     verified_by="a reading of every such record of the tenant",
     find=lambda scope: _requests(scope).count(),
-    destroy=lambda scope: _requests(scope).delete(),
+    destroy=_destroy_requests,
     remains=_requests_left,
 )
 MEMBERSHIPS = Holding(

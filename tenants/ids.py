@@ -20,6 +20,8 @@ PREFIXES = {
     "erasure": "era",
     "event": "evt",
 }
+# The nil identifier: uuid7() never makes it, so nothing has it.
+NO_ID = UUID(int=0)
 _PUBLIC = re.compile(r"([a-z]{3})_([0-9a-f]{32})")
 
 

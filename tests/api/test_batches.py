@@ -40,6 +40,15 @@ def test_an_empty_or_too_long_batch_is_refused(cast: Cast, documents: object) ->
     assert response.json()["errors"][0]["field"] == "documents"
 
 
+@pytest.mark.parametrize("depth", [65, 940, 990])
+def test_a_deeply_nested_body_is_refused(cast: Cast, depth: int) -> None:
+    body = b'{"documents": ' + b"[" * depth + b"]" * depth + b"}"
+
+    response = cast.alice.post("/v1/documents/batch", body, content_type="application/json")
+
+    assert (response.status_code, response.json()["code"]) == (400, "malformed_body")
+
+
 def test_a_batch_is_not_taken_twice_under_one_idempotency_key(cast: Cast) -> None:
     good = {"collection": cast.here.collection, "title": "A", "text": "a"}
     body = {"documents": [good, {"title": "bad"}]}

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from ambit.corpus.models import Version
 from ambit.corpus.types import SubjectRef
 from tenants.ids import public_id
 from tests.cast import HANDBOOK, Cast, publish, upload
+from tests.database.worlds import working
 
 MADE_UP = "doc_" + "0" * 32
 
@@ -206,8 +208,72 @@ def test_grants_that_leave_the_uploader_out_are_refused(cast: Cast) -> None:
 
     response = cast.alice.post("/v1/documents", text_body(cast, grants=grants))
 
-    assert (response.status_code, response.json()["code"]) == (400, "grants_exclude_uploader")
+    assert (response.status_code, response.json()["code"]) == (400, "grants_exclude_caller")
     assert cast.bob.get("/v1/documents").json()["results"] == []
+
+
+def test_whether_an_external_id_is_taken_out_of_sight_is_not_told(cast: Cast) -> None:
+    alone = [{"principal": "member:carol", "role": "owner"}]
+    mine = [{"principal": "member:alice", "role": "owner"}]
+    path = f"/v1/collections/{cast.here.collection}/grants"
+    cast.adam.put(path, {"grants": [*mine, *alone]})
+    secret = text_body(cast, external_id="secret", grants=alone)
+    assert cast.carol.post("/v1/documents", secret).status_code == 202
+    answers = []
+    for external_id in ("secret", "free"):
+        body = text_body(cast, external_id=external_id, grants=mine)
+        document = cast.alice.post("/v1/documents", body).json()["id"]
+        answers.append(cast.alice.put(f"/v1/documents/{document}/grants", {"grants": alone}))
+        assert cast.alice.get(f"/v1/documents/{document}").status_code == 200
+
+    assert [(a.status_code, a.json()["code"]) for a in answers] == [
+        (400, "grants_exclude_caller"),
+        (400, "grants_exclude_caller"),
+    ]
+
+
+def test_a_document_does_not_go_back_to_a_collection_its_owner_cannot_see(cast: Cast) -> None:
+    path = f"/v1/documents/{public_id('document', publish(cast.alice, cast.here))}"
+    mine = [{"principal": "member:alice", "role": "owner"}]
+    cast.alice.put(f"{path}/grants", {"grants": mine})
+    others = [{"principal": "member:carol", "role": "owner"}]
+    cast.adam.put(f"/v1/collections/{cast.here.collection}/grants", {"grants": others})
+
+    refused = cast.alice.put(f"{path}/grants", {"grants": None})
+
+    assert (refused.status_code, refused.json()["code"]) == (400, "grants_exclude_caller")
+    assert cast.alice.get(path).status_code == 200
+    assert cast.carol.get(path).status_code == 404
+
+
+def test_an_owner_may_keep_no_more_than_a_readers_place(cast: Cast) -> None:
+    path = f"/v1/documents/{public_id('document', publish(cast.alice, cast.here))}"
+    grants = [
+        {"principal": "member:carol", "role": "owner"},
+        {"principal": "member:alice", "role": "reader"},
+    ]
+
+    assert cast.alice.put(f"{path}/grants", {"grants": grants}).status_code == 200
+    assert cast.alice.get(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain\x00", "text", "a/b/c", "text/" + "x" * 300, "te xt/plain"]
+)
+def test_a_files_own_word_for_its_format_is_kept_only_where_it_is_one(
+    cast: Cast, kind: str
+) -> None:
+    part = b"--b\r\nContent-Disposition: form-data; name=%s%s\r\n\r\n%s\r\n"
+    body = part % (b"collection", b"", cast.here.collection.encode())
+    body += part % (b'file; filename="a.txt"', f"\r\nContent-Type: {kind}".encode(), b"text")
+
+    response = cast.alice.post(
+        "/v1/documents", body + b"--b--\r\n", content_type="multipart/form-data; boundary=b"
+    )
+
+    assert response.status_code == 202
+    with working(cast.here.id, custody=True):
+        assert Version.objects.get().declared_media_type == ""
 
 
 def test_a_taken_external_id_is_refused(cast: Cast) -> None:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
 
+from ambit.corpus.models import Document
+from ambit.jobs.kinds import ERASE, REMOVE_DOCUMENT
+from ambit.jobs.models import Job
+from ambit.jobs.services import claim
+from tenants.models import IdempotencyKey
 from tests.cast import Cast
+from tests.database.erasures import keep_from_workers
+from tests.database.worlds import working
+from workers.erase.flow import erase, remove
 
 HEADERS = {"Idempotency-Key": "once"}
 
@@ -82,6 +93,71 @@ def test_a_replay_shows_nothing_that_may_not_be_seen_any_more(cast: Cast) -> Non
     again = cast.alice.post("/v1/documents", body(cast), headers=HEADERS)
 
     assert (again.status_code, again.json()["code"]) == (404, "document_not_found")
+
+
+@pytest.mark.parametrize("how", ["deletion", "erasure"])
+def test_a_replay_does_not_bring_back_what_is_destroyed(cast: Cast, how: str) -> None:
+    first = cast.alice.post("/v1/documents", body(cast), headers=HEADERS).json()
+    if how == "deletion":
+        cast.alice.delete(f"/v1/documents/{first['id']}")
+    else:
+        case = {"documents": [first["id"]], "reason": "Mistake"}
+        assert cast.olivia.post("/v1/erasures", case).status_code == 202
+    hidden = cast.alice.post("/v1/documents", body(cast), headers=HEADERS)
+    _destroy(cast.here.id)
+
+    again = cast.alice.post("/v1/documents", body(cast), headers=HEADERS)
+    other = cast.alice.post("/v1/documents", body(cast, title="Other"), headers=HEADERS)
+
+    for answer in (hidden, again, other):
+        assert (answer.status_code, answer.json()["code"]) == (404, "document_not_found")
+    with working(cast.here.id, custody=True):
+        assert Document.objects.get().erased_at is not None
+        (kept,) = IdempotencyKey.objects.all()
+    assert (kept.request_hash, kept.object_ids) == ("", [UUID(int=0)])
+
+
+def test_a_replayed_batch_shows_what_is_left_of_it(cast: Cast) -> None:
+    batch = {"documents": [body(cast, title="A"), body(cast, title="B")]}
+    made = cast.alice.post("/v1/documents/batch", batch, headers=HEADERS).json()["results"]
+    cast.alice.delete(f"/v1/documents/{made[0]['id']}")
+    _destroy(cast.here.id)
+
+    again = cast.alice.post("/v1/documents/batch", batch, headers=HEADERS)
+
+    assert [r["id"] for r in again.json()["results"]] == [None, made[1]["id"]]
+    assert len(cast.alice.get("/v1/documents").json()["results"]) == 1
+
+
+def test_a_replay_does_not_bring_an_erased_member_back(cast: Cast) -> None:
+    made = {"external_id": "new", "email": "new@example.test"}
+    case = {"subject": {"type": "email", "value": made["email"]}, "reason": "Art. 17"}
+    assert cast.here.service.post("/v1/members", made, headers=HEADERS).status_code == 201
+    assert cast.olivia.post("/v1/erasures", case).status_code == 202
+    _destroy(cast.here.id)
+
+    again = cast.here.service.post("/v1/members", made, headers=HEADERS)
+
+    assert (again.status_code, again.json()["code"]) == (404, "member_not_found")
+
+
+def _destroy(tenant_id: UUID) -> None:
+    """Do the jobs that destroy, until none is left; another test's transaction can delay one."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with working(tenant_id):
+            waiting = Job.objects.filter(name__in=[ERASE.name, REMOVE_DOCUMENT.name])
+            left = waiting.count()
+            keep_from_workers()
+            waiting.filter(lease=None).update(run_after=timezone.now())
+            job = waiting.filter(lease=None).first()
+            held = claim(tenant_id=tenant_id, job_id=job.pk) if job else None
+        if left == 0:
+            return
+        if held is not None:
+            (erase if held.kind.name == ERASE.name else remove)(held)
+        time.sleep(0.05)
+    raise TimeoutError
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "ä"])

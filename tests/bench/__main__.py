@@ -11,7 +11,7 @@ import platform
 from pathlib import Path
 
 from tests.bench import footprint, ingest, search
-from tests.bench.service import running
+from tests.bench.service import Service, Tenant, running
 from tests.bench.texts import source
 
 PARTS = ("first", "ingest", "search")
@@ -62,7 +62,7 @@ def _first() -> list[Row]:
     ]
 
 
-def _ingest(service, tenant) -> list[Row]:  # type: ignore[no-untyped-def]
+def _ingest(service: Service, tenant: Tenant) -> list[Row]:
     rows: list[Row] = []
     for rate in ingest.measure(service, tenant):
         raw = " and ".join(f"{one:.0f}" for one in rate.raw)
@@ -75,7 +75,7 @@ def _ingest(service, tenant) -> list[Row]:  # type: ignore[no-untyped-def]
     return rows
 
 
-def _search(service, tenant) -> list[Row]:  # type: ignore[no-untyped-def]
+def _search(service: Service, tenant: Tenant) -> list[Row]:
     rows: list[Row] = []
     for latency in search.measure(service, tenant):
         goal = "p95 <= 60 ms" if "one at a time" in latency.what else ""

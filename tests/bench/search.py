@@ -8,8 +8,11 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tests.bench.corpus import percentiles
 from tests.bench.service import ROOT, Api, Service, Tenant
@@ -81,7 +84,6 @@ def _fill(tenant: str, member: str, collection: str, n_audiences: int) -> None:
     django.setup()
 
     from ambit.inference.embedding import embed_passages
-    from tenants.ids import parse_id
 
     texts = embedded_texts(short_texts(N_CHUNKS // 10))[:N_CHUNKS]
     real = np.asarray(embed_passages(texts[:N_EMBEDDED]))
@@ -93,16 +95,32 @@ def _fill(tenant: str, member: str, collection: str, n_audiences: int) -> None:
             vectors = vectors + random.normal(0, NOISE, vectors.shape)
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         _store(
-            tenant_id=parse_id("tenant", tenant),
-            member_id=parse_id("member", member),
-            collection_id=parse_id("collection", collection),
+            tenant_id=_id("tenant", tenant),
+            member_id=_id("member", member),
+            collection_id=_id("collection", collection),
             texts=[texts[n % len(texts)] for n in numbers],
             vectors=vectors,
             audience=(start // CHUNKS_PER_DOCUMENT) % n_audiences,
         )
 
 
-def _store(*, tenant_id, member_id, collection_id, texts, vectors, audience) -> None:  # type: ignore[no-untyped-def]
+def _id(kind: str, text: str) -> UUID:
+    from tenants.ids import parse_id
+
+    found = parse_id(kind, text)
+    assert found is not None
+    return found
+
+
+def _store(
+    *,
+    tenant_id: UUID,
+    member_id: UUID,
+    collection_id: UUID,
+    texts: list[str],
+    vectors: NDArray[Any],
+    audience: int,
+) -> None:
     from ambit.access.clearance import clearance_for
     from ambit.access.documents import upload_document
     from ambit.access.types import GrantSpec, PrincipalRef

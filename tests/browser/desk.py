@@ -98,6 +98,13 @@ def pages_of_tenants() -> list[Page]:
     return [p for p in PAGES if has_object(p) and "operator" not in p.roles]
 
 
+def page_named(name: str) -> Page:
+    """Return the page of a name, which shows one object."""
+    (found,) = [page for page in PAGES if page.name == name]
+    assert has_object(found)
+    return found
+
+
 def signed_in(place: Place, member_id: UUID, *, first: bool = False) -> SignIn:
     """Give a member a sign-in; with a password of its own unless it is the first time."""
     with as_service(place.id, place.service_key_id):

@@ -21,8 +21,12 @@ class NotAllowed(PermissionError):
         self.needed = needed
 
 
-class GrantsExcludeUploader(ValueError):
-    """The grants would leave the uploader without its own document; nothing was stored."""
+class GrantsExcludeCaller(ValueError):
+    """The grants would leave the member who gives them without the document; nothing was done.
+
+    It keeps a member's writes inside what it sees: whether an external_id is taken among documents
+    it may not see is no answer to give.
+    """
 
 
 def upload_document(
@@ -34,13 +38,12 @@ def upload_document(
 ) -> UUID:
     """Store a document in a collection the member may edit; grants None means the collection's.
 
-    Raises CollectionNotFound, NotAllowed, UnknownPrincipal, GrantsExcludeUploader, ExternalIdTaken.
+    Raises CollectionNotFound, NotAllowed, UnknownPrincipal, GrantsExcludeCaller, ExternalIdTaken.
     """
     audience_id = require_editor(clearance=clearance, collection_id=collection_id)
     if grants is not None:
         audience_id = services.audience_for(grants=grants)
-        if not _leaves_editor(_member(clearance), grants):
-            raise GrantsExcludeUploader(collection_id)
+        _require_share(clearance, grants, "editor")
     document_id = corpus.receive_document(
         upload=upload,
         collection_id=collection_id,
@@ -81,8 +84,15 @@ def delete_document(*, clearance: Clearance, document_id: UUID) -> None:
 def set_document_grants(
     *, clearance: Clearance, document_id: UUID, grants: Sequence[GrantSpec] | None
 ) -> None:
-    """Give a document its own grants, or with None its collection's again; for owners."""
+    """Give a document its own grants, or with None its collection's again; for owners.
+
+    Raises DocumentNotFound, NotAllowed, UnknownPrincipal, GrantsExcludeCaller, ExternalIdTaken.
+    """
     document = _editable(clearance, document_id, "owner")
+    if grants is None:
+        _require_collection(clearance, document.collection_id)
+    else:
+        _require_share(clearance, grants, "reader")
     write_grants(document=document, grants=grants)
 
 
@@ -119,10 +129,19 @@ def require_owner(*, clearance: Clearance, document_id: UUID) -> None:
     _editable(clearance, document_id, "owner")
 
 
-def _leaves_editor(member_id: UUID, grants: Sequence[GrantSpec]) -> bool:
+def _require_collection(clearance: Clearance, collection_id: UUID) -> None:
+    try:
+        queries.get_collection(collection_id=collection_id, clearance=clearance)
+    except queries.CollectionNotFound as error:
+        raise GrantsExcludeCaller(collection_id) from error
+
+
+def _require_share(clearance: Clearance, grants: Sequence[GrantSpec], needed: RoleName) -> None:
+    """Refuse grants that leave the member less than a role."""
+    member_id = _member(clearance)
     groups = queries.groups_of(member_id=member_id)
-    return any(
-        ROLE_ORDER[g.role] >= ROLE_ORDER["editor"]
+    shared = any(
+        ROLE_ORDER[g.role] >= ROLE_ORDER[needed]
         and (
             g.principal == PrincipalRef()
             or g.principal.member_id == member_id
@@ -130,6 +149,8 @@ def _leaves_editor(member_id: UUID, grants: Sequence[GrantSpec]) -> bool:
         )
         for g in grants
     )
+    if not shared:
+        raise GrantsExcludeCaller(member_id)
 
 
 def _editable(clearance: Clearance, document_id: UUID, needed: RoleName) -> DocumentView:

@@ -12,6 +12,9 @@ from ambit.admin.people import UnknownPrincipal, find_principal, principal_of
 REMOVE = "remove"
 
 
+GONE = "A member or group in the list is gone. Load the page again; nothing was changed."
+
+
 class GrantsRefused(ValueError):
     """The grants as sent cannot be kept; carries a sentence that says why."""
 
@@ -32,10 +35,10 @@ def read_grants(data: QueryDict) -> list[GrantSpec]:
     return [GrantSpec(principal, role) for principal, role in grants.items()]
 
 
-def editor(lines: Any, suggestions: Any, sentence: str = "") -> dict[str, Any]:
+def editor(lines: Any, suggestions: Any) -> dict[str, Any]:
     """Return what the editor's template needs."""
     roles = [(role, role.capitalize()) for role in ROLE_ORDER]
-    return {"grants": lines, "suggestions": suggestions, "roles": roles, "problem": sentence}
+    return {"grants": lines, "suggestions": suggestions, "roles": roles}
 
 
 def _pairs(data: QueryDict, first: str, second: str) -> list[tuple[str, str]]:

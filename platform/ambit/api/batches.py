@@ -11,12 +11,12 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ambit.api.bodies import NO_ID, checked
+from ambit.api.bodies import checked
 from ambit.api.document_shapes import BatchInput, BatchOutput, TextInput
 from ambit.api.documents import WRITES, upload_one
 from ambit.api.problems import problem_body
 from ambit.api.views import AmbitView
-from tenants.ids import public_id
+from tenants.ids import NO_ID, public_id
 
 
 class BatchView(AmbitView):
@@ -36,7 +36,7 @@ class BatchView(AmbitView):
         return Response({"results": [outcome for _, outcome in results]}, status=202)
 
     def show(self, object_ids: Sequence[UUID], *, status: int) -> Response:
-        """Render the outcomes again; what was refused then is not kept."""
+        """Render the outcomes again; what was refused then, or is destroyed, is not kept."""
         results = [
             _outcome(index, 409 if made == NO_ID else 202, made if made != NO_ID else None, None)
             for index, made in enumerate(object_ids)

@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Mapping
 from typing import IO, Any, NoReturn
-from uuid import UUID
 
 from django.core.files.uploadedfile import UploadedFile
 from django.http import QueryDict
@@ -19,13 +18,13 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from ambit.api.uploads import MIB, BodyTooLarge
-from tenants.ids import parse_id, public_id
+from tenants.ids import NO_ID, parse_id, public_id
 
 MAX_JSON_BYTES = 32 * MIB
 MAX_METADATA_BYTES = 16 * 1024
 MAX_METADATA_DEPTH = 16
-# The nil identifier: uuid7() never makes it, so nothing has it.
-NO_ID = UUID(int=0)
+# Deeper than anything asked for here, and far from where reading it recursively would fail.
+MAX_JSON_DEPTH = 64
 _NAME = re.compile(r"[\w.:@-]{1,64}")
 
 
@@ -253,9 +252,27 @@ def is_file(value: Any) -> bool:
 
 def _json(raw: bytes) -> Any:
     try:
-        return json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+        found = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise MalformedBody("not JSON in UTF-8") from error
+    if _nests_deeper(found, MAX_JSON_DEPTH):
+        raise MalformedBody("nested too deeply")
+    return found
+
+
+def _nests_deeper(value: Any, depth: int) -> bool:
+    """Say whether a value nests deeper, level by level: recursion is what must not run out."""
+    level = [value]
+    for _ in range(depth):
+        level = [
+            item
+            for one in level
+            if isinstance(one, dict | list)
+            for item in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return False
+    return any(isinstance(one, dict | list) for one in level)
 
 
 def _refuse_constant(name: str) -> NoReturn:

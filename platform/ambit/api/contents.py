@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Iterator
 from itertools import chain
 from pathlib import PurePath
@@ -31,11 +30,10 @@ from ambit.api.documents import READS, TEXT_FILE_NAME, WRITES, DocumentBase
 from ambit.api.uploads import pieces
 from ambit.corpus import queries
 from ambit.corpus.queries import ContentNotReady
+from ambit.corpus.types import MEDIA_TYPE, Upload
 from ambit.corpus.types import DocumentView as Document
-from ambit.corpus.types import Upload
 from tenants.audit import record
 
-_MEDIA_TYPE = re.compile(r"[A-Za-z0-9.+-]{1,64}/[A-Za-z0-9.+-]{1,128}")
 _ANY = "application/octet-stream"
 
 
@@ -124,7 +122,7 @@ def _headers(document: Document, kind: str, media_type: str, n_bytes: int) -> di
         name = f"{PurePath(name).stem}.txt"
         headers["Content-Type"] = "text/plain; charset=utf-8"
     else:
-        headers["Content-Type"] = media_type if _MEDIA_TYPE.fullmatch(media_type) else _ANY
+        headers["Content-Type"] = media_type if MEDIA_TYPE.fullmatch(media_type) else _ANY
         headers["Content-Length"] = str(n_bytes)
     disposition = content_disposition_header(as_attachment=True, filename=name)
     return headers | {"Content-Disposition": disposition or "attachment"}

@@ -9,7 +9,6 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from ambit.api.bodies import (
-    NO_ID,
     Choice,
     FormList,
     Input,
@@ -22,7 +21,7 @@ from ambit.api.bodies import (
 from ambit.api.principals import MAX_GRANTS, GrantShape
 from ambit.api.shapes import Output, PageQuery, page_shape
 from ambit.corpus.types import DocumentView, SubjectRef, VersionView
-from tenants.ids import parse_id
+from tenants.ids import NO_ID, parse_id
 from tenants.models import Member
 
 MAX_SUBJECTS = 100

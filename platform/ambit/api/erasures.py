@@ -13,7 +13,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ambit.api.bodies import NO_ID, Input, PublicId, Text
+from ambit.api.bodies import Input, PublicId, Text
 from ambit.api.document_shapes import SubjectShape
 from ambit.api.pagination import page_of
 from ambit.api.permissions import Policy
@@ -22,7 +22,7 @@ from ambit.api.views import AmbitView, located
 from ambit.corpus.types import SubjectRef
 from ambit.erasure import queries, services
 from ambit.erasure.types import ErasureView as Erasure
-from tenants.ids import parse_id, public_id
+from tenants.ids import NO_ID, parse_id, public_id
 
 OFFICERS = Policy("erasures", roles=frozenset({"privacy_officer", "admin"}), needs_member=False)
 MAX_DOCUMENTS = 10_000

@@ -89,7 +89,8 @@ def begin(request: Request, caller: Caller, *, kind: str) -> Slot | Earlier | No
             object_kind=kind,
         )
         return Slot(row.pk)
-    if row.request_hash != request_hash:
+    # Without a hash, what it made is destroyed: it is shown as nothing, and never made again.
+    if row.request_hash not in {request_hash, ""}:
         raise IdempotencyMismatch
     if row.status == UNDER_WAY:
         raise IdempotencyBusy

@@ -19,7 +19,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions as drf
 
-from ambit.access.documents import GrantsExcludeUploader, NotAllowed
+from ambit.access.documents import GrantsExcludeCaller, NotAllowed
 from ambit.access.queries import CollectionNotFound
 from ambit.access.services import CollectionNameTaken, DuplicatePrincipal, UnknownPrincipal
 from ambit.answers.queries import AnswerNotFound
@@ -263,11 +263,11 @@ TABLE: dict[type[BaseException], Problem] = {
     UnknownScope: Problem(
         400, "unknown_scope", "No such scope", "GET /v1/schema lists the scopes."
     ),
-    GrantsExcludeUploader: Problem(
+    GrantsExcludeCaller: Problem(
         400,
-        "grants_exclude_uploader",
-        "The grants leave the uploader out",
-        "Grant the uploading member at least `editor`. Nothing was stored.",
+        "grants_exclude_caller",
+        "The grants leave out the member who gives them",
+        "Keep a grant for yourself: at least `editor` to upload, `reader` to share. Nothing was done.",
     ),
     # What stands in the way.
     SlugTaken: Problem(409, "slug_taken", "The slug is taken", "Choose another slug."),

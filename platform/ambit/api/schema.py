@@ -143,7 +143,8 @@ def _headers(policy: Policy, view: AmbitView, method: str) -> list[dict[str, Any
             _header(
                 IDEMPOTENCY_HEADER,
                 f"1 to {MAX_LENGTH} visible ASCII characters. The same request under the same key"
-                " within 24 hours makes nothing again and answers with Idempotency-Replayed: true.",
+                " within 24 hours makes nothing again and answers with Idempotency-Replayed: true;"
+                " 404 where what it made is deleted or no longer to be seen.",
             )
         )
     return headers

@@ -12,7 +12,7 @@ from django.utils import timezone
 from ambit.corpus.models import Document, DocumentKey, State, Subject, Version
 from ambit.corpus.queries import DocumentNotFound
 from ambit.corpus.subjects import subject_mac
-from ambit.corpus.types import Upload
+from ambit.corpus.types import MEDIA_TYPE, Upload
 from ambit.corpus.vault import Vault, new_vault, vault_of
 from ambit.files.store import FileName, remove, write
 from ambit.jobs.kinds import INGEST_VERSION, REMOVE_DOCUMENT
@@ -151,7 +151,7 @@ def _receive_version(document: Document, vault: Vault, upload: Upload, *, number
             audience_id=document.audience_id,
             number=number,
             file_name_sealed=vault.seal(upload.file_name, object_id=version_id, name="file_name"),
-            declared_media_type=upload.media_type[:200],
+            declared_media_type=_declared(upload.media_type),
             n_bytes=size,
             content_mac=keyed_hash(digest.digest(), tenant_id=tenant_id, purpose="content"),
         )
@@ -163,6 +163,11 @@ def _receive_version(document: Document, vault: Vault, upload: Upload, *, number
         remove(name)
         raise
     return version_id
+
+
+def _declared(media_type: str) -> str:
+    """Return a sender's word for the format, or nothing where it cannot be one."""
+    return media_type if len(media_type) <= 200 and MEDIA_TYPE.fullmatch(media_type) else ""
 
 
 def _digesting(chunks: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:

@@ -25,7 +25,7 @@ from ambit.access.services import (
 )
 from ambit.access.types import GrantSpec, PrincipalRef
 from ambit.admin.forms import PlainForm
-from ambit.admin.grants import GrantsRefused, editor, read_grants
+from ambit.admin.grants import GONE, GrantsRefused, editor, read_grants
 from ambit.admin.listing import page_of
 from ambit.admin.page import here, page, show, to
 from ambit.admin.paths import readers_with_ways
@@ -100,29 +100,31 @@ def collection_new(request: HttpRequest) -> HttpResponseBase:
 def collection(request: HttpRequest, collection_id: UUID) -> HttpResponseBase:
     """Show a collection and edit its grants."""
     found = get_collection_as_custodian(collection_id=collection_id)
-    problem = ""
     if request.method == "POST":
-        try:
-            set_collection_grants(collection_id=collection_id, grants=read_grants(request.POST))
-        except GrantsRefused as error:
-            problem = error.sentence
-        except UnknownPrincipal:
-            problem = (
-                "A member or group in the list is gone. Load the page again; nothing was changed."
-            )
-        else:
-            record("collection.grants_changed", object_id=collection_id)
-            messages.success(request, "The grants are saved; in force with the next search.")
-            return to("collection", collection_id=collection_id)
+        _save_grants(request, collection_id)
+        return to("collection", collection_id=collection_id)
     grants = collection_grants(collection_id=collection_id)
     readers = readers_of(audience_id=found.audience_id)
     documents = list_documents_as_custodian(
         after=None, limit=SHOWN + 1, collection_ids=[collection_id]
     )
+    record("document.records_listed", document_ids=[d.id for d in documents[:SHOWN]])
     return show(
-        request, "collection.html", title=found.name, refused=bool(problem), collection=found,
+        request, "collection.html", title=found.name, collection=found,
         trail=[("Collections", reverse("admin:collections"))],
-        editor=editor(grant_lines(grants), principal_suggestions(), problem),
+        editor=editor(grant_lines(grants), principal_suggestions()),
         readers=readers_with_ways(readers=readers, grants=grants),
         documents=documents[:SHOWN], more=len(documents) > SHOWN,
     )  # fmt: skip
+
+
+def _save_grants(request: HttpRequest, collection_id: UUID) -> None:
+    try:
+        set_collection_grants(collection_id=collection_id, grants=read_grants(request.POST))
+    except GrantsRefused as error:
+        messages.error(request, error.sentence)
+    except UnknownPrincipal:
+        messages.error(request, GONE)
+    else:
+        record("collection.grants_changed", object_id=collection_id)
+        messages.success(request, "The grants are saved; in force with the next search.")

@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
@@ -23,18 +24,18 @@ from ambit.access.queries import (
 )
 from ambit.access.services import UnknownPrincipal
 from ambit.access.types import GrantSpec
-from ambit.admin.grants import GrantsRefused, editor, read_grants
+from ambit.admin.grants import GONE, GrantsRefused, editor, read_grants
 from ambit.admin.page import page, show, to
 from ambit.admin.people import grant_lines, principal_suggestions
 from ambit.admin.words import DOCUMENT_STATES, UNFINISHED
 from ambit.corpus.queries import get_document_as_custodian, list_documents_as_custodian
-from ambit.corpus.services import NotRetryable, delete_document, retry_version
+from ambit.corpus.services import ExternalIdTaken, NotRetryable, delete_document, retry_version
 from ambit.corpus.types import DocumentView, VersionView
 from tenants.audit import record
 from tenants.ids import parse_id, public_id
 
 ROLES: Final = ("admin",)
-GONE = "A member or group in the list is gone. Load the page again; nothing was changed."
+TAKEN = "Another document of these readers has this one’s external id; nothing was changed."
 PER_PAGE = 50
 # Titles are kept sealed, so finding one means opening them one by one: only the newest are looked at.
 SEARCHED = 2000
@@ -133,6 +134,7 @@ def document_delete(request: HttpRequest, document_id: UUID) -> HttpResponseBase
             request, "The document is hidden from everyone now; its data are being destroyed."
         )
         return to("documents")
+    record("document.record_viewed", object_id=document_id, document_ids=[document_id])
     return show(
         request, "confirm.html", title=f"Delete “{found.title}”?", trail=_trail(found),
         consequences=[
@@ -155,12 +157,16 @@ def document_grants_page(request: HttpRequest, document_id: UUID) -> HttpRespons
     found = get_document_as_custodian(document_id=document_id)
     try:
         own = None if request.POST.get("do") == "inherit" else read_grants(request.POST)
-        write_grants(document=found, grants=own)
+        with transaction.atomic():
+            write_grants(document=found, grants=own)
     except GrantsRefused as error:
-        return _show(request, found, problem=error.sentence)
+        messages.error(request, error.sentence)
     except UnknownPrincipal:
-        return _show(request, found, problem=GONE)
-    messages.success(request, "The grants are saved; in force with the next search.")
+        messages.error(request, GONE)
+    except ExternalIdTaken:
+        messages.error(request, TAKEN)
+    else:
+        messages.success(request, "The grants are saved; in force with the next search.")
     return to("document", document_id=document_id)
 
 
@@ -171,13 +177,13 @@ def effective_grants(found: DocumentView) -> Sequence[GrantSpec]:
     return collection_grants(collection_id=found.collection_id)
 
 
-def _show(request: HttpRequest, found: DocumentView, *, problem: str = "") -> HttpResponseBase:
+def _show(request: HttpRequest, found: DocumentView) -> HttpResponseBase:
     lines = grant_lines(effective_grants(found))
     return show(
-        request, "document.html", title=found.title or "Erased document", refused=bool(problem),
+        request, "document.html", title=found.title or "Erased document",
         trail=[("Documents", reverse("admin:documents"))],
         collection=get_collection_as_custodian(collection_id=found.collection_id),
-        editor=editor(lines, principal_suggestions(), problem), **_state(found),
+        editor=editor(lines, principal_suggestions()), **_state(found),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Final
 from uuid import UUID
 
@@ -11,7 +11,6 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
-from django.utils.dateparse import parse_date
 
 from ambit.admin.page import page, show
 from ambit.admin.people import member_suggestions, members_by_id
@@ -88,11 +87,22 @@ def _filtered(
             )
         found = found.filter(Q(object_id=object_id) | Q(document_ids__contains=[object_id]))
     for name, edge in (("since", time.min), ("until", time.max)):
-        day = parse_date(wanted[name]) if wanted[name] else None
-        if day:
-            moment = datetime.combine(day, edge, tzinfo=UTC)
-            found = found.filter(**{"at__gte" if name == "since" else "at__lte": moment})
+        if not wanted[name]:
+            continue
+        day = _day(wanted[name])
+        if day is None:
+            problems.append(f"Write the day of “{name}” as year-month-day, such as 2026-03-31.")
+            continue
+        moment = datetime.combine(day, edge, tzinfo=UTC)
+        found = found.filter(**{"at__gte" if name == "since" else "at__lte": moment})
     return found
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _actor_id(text: str) -> UUID | None:

@@ -21,6 +21,7 @@ from ambit.admin.queries import (
 )
 from ambit.admin.seats import EVERY_ROLE
 from ambit.corpus.canary import CANARY_TENANT
+from tenants.audit import record
 from tenants.models import Member, Tenant
 from tenants.queries import OPERATOR
 
@@ -38,6 +39,8 @@ def index(request: HttpRequest) -> HttpResponseBase:
         return show(request, "home.html", title="Home", erasures=open_erasures())
     assert seat.member_id is not None  # noqa: S101 - an administrator is a member
     failed = failed_documents()
+    if failed:
+        record("document.records_listed", document_ids=[d.id for d in failed[:SHOWN]])
     return show(
         request, "home.html", title="Home", erasures=open_erasures(), failed=failed[:SHOWN],
         more_failed=len(failed) > SHOWN, counts=document_counts(), keys=keys_expiring(),
