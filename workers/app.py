@@ -17,6 +17,20 @@ from django.conf import settings  # noqa: E402 - settings exist once Django is s
 from ambit.jobs.broker import broker_url  # noqa: E402
 from ambit.jobs.kinds import QUEUES  # noqa: E402
 
+# Where the worker may act as the owner of the tables, as under `make serve`; elsewhere cron runs
+# `manage.py arrange_graphs`.
+ARRANGING = (
+    {
+        "arrange-graphs": {
+            "task": "ambit.arrange_graphs",
+            "schedule": 3600.0,
+            "options": {"expires": 600},
+        }
+    }
+    if {"owner", "operator"} <= settings.DATABASES.keys()
+    else {}
+)
+
 app = Celery("ambit", broker=broker_url())
 app.conf.update(
     # Messages hold ids, and results nothing: the job table is the truth.
@@ -46,7 +60,8 @@ app.conf.update(
             "task": "ambit.send_due",
             "schedule": max(1.0, min(5.0, settings.AMBIT_JOB_LEASE_S / 4)),
             "options": {"expires": 30},
-        }
+        },
+        **ARRANGING,
     },
 )
 app.autodiscover_tasks(["workers"], force=True)

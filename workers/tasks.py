@@ -11,6 +11,7 @@ from celery import shared_task
 from django.db import InterfaceError, OperationalError, close_old_connections
 from redis import RedisError
 
+from ambit.corpus.graphs import AlreadyArranging, arrange_graphs
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable
 from ambit.jobs.broker import RUN_JOB
 from ambit.jobs.kinds import ERASE, INGEST_VERSION, REMOVE_DOCUMENT
@@ -116,3 +117,13 @@ def send_due_jobs() -> None:
         return
     if sent:
         logger.info("jobs.sent", extra={"n_jobs": sent})
+
+
+@shared_task(name="ambit.arrange_graphs")
+def arrange_vector_graphs() -> None:
+    """Give big tenants a vector graph of their own; needs the roles of owner and operator."""
+    try:
+        with _connections():
+            arrange_graphs()
+    except (AlreadyArranging, OperationalError, InterfaceError) as error:
+        logger.warning("graphs.not_arranged", extra={"error": type(error).__name__})

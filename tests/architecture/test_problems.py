@@ -20,6 +20,7 @@ NOT_ANSWERED = {
     "ambit.corpus.queries.WrongClearance": "a fault",
     "ambit.corpus.ingest.NothingToDo": "of the workers",
     "ambit.jobs.services.ClaimLost": "of the workers",
+    "ambit.corpus.graphs.AlreadyArranging": "of the workers and of a command",
     "ambit.keys.sealing.CannotOpen": "a fault: something was altered",
     "ambit.files.store.FileMissing": "answered as ContentNotReady",
     "ambit.inference.http.InvalidServerUrl": "a fault of the settings",

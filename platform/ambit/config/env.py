@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -55,3 +56,19 @@ def env_required(name: str, *, why: str) -> str:
     if not value:
         raise InvalidSetting(f"Set {name} (or {name}_FILE): {why}")
     return value
+
+
+def read_calibration(path: Path) -> dict[str, int]:
+    """Return the figures that `manage.py calibrate_retrieval` kept; none where it never ran.
+
+    Raises InvalidSetting.
+    """
+    try:
+        kept = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise InvalidSetting(f"{path} cannot be read; run calibrate_retrieval again") from error
+    if not isinstance(kept, dict) or not all(type(v) is int and v > 0 for v in kept.values()):
+        raise InvalidSetting(f"{path} holds no figures; remove it or run calibrate_retrieval again")
+    return kept

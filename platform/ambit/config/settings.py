@@ -13,7 +13,14 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ambit.admin.theme import UNFOLD as UNFOLD
 from ambit.config.embedded import Embedded
-from ambit.config.env import InvalidSetting, env_bool, env_int, env_required, env_str
+from ambit.config.env import (
+    InvalidSetting,
+    env_bool,
+    env_int,
+    env_required,
+    env_str,
+    read_calibration,
+)
 
 BASE_DIR = Path(__file__).resolve().parents[3]
 
@@ -176,6 +183,17 @@ AMBIT_EMBED_URL = _production(
 )
 AMBIT_EMBED_KEY = env_str("AMBIT_EMBED_KEY")
 AMBIT_EMBED_MODEL = env_str("AMBIT_EMBED_MODEL", "all-MiniLM-L6-v2")
+# Up to so many visible rows a search scans them, which is exact; beyond, a graph of the tenant's own
+# may be quicker. `manage.py calibrate_retrieval` measures the figures of this machine.
+AMBIT_CALIBRATION = AMBIT_DATA_DIR / "retrieval.json"
+_measured = read_calibration(AMBIT_CALIBRATION)
+AMBIT_EXACT_ROWS = env_int("AMBIT_EXACT_ROWS", default=_measured.get("AMBIT_EXACT_ROWS", 10_000))
+AMBIT_GRAPH_COST_RATIO = env_int(
+    "AMBIT_GRAPH_COST_RATIO", default=_measured.get("AMBIT_GRAPH_COST_RATIO", 45), minimum=1
+)
+# Tenants of so many vectors get a graph, as many tenants as the ceiling; 0 means always exact.
+AMBIT_GRAPH_MIN_ROWS = env_int("AMBIT_GRAPH_MIN_ROWS", default=20_000, minimum=1)
+AMBIT_GRAPHS_MAX = env_int("AMBIT_GRAPHS_MAX", default=64)
 # Width of the vector column; a model of another width needs a migration.
 AMBIT_EMBED_DIMENSIONS = 384
 AMBIT_VLLM_URL = env_str("AMBIT_VLLM_URL")

@@ -1,0 +1,196 @@
+"""Big tenants' own vector graphs: who gets one, and whether a search should walk it.
+
+A graph (HNSW) is a partial index over ONE tenant's vectors. NEVER one that tenants share: it would
+make a tenant's results and times depend on what its neighbours hold. Without a graph, and wherever
+scanning is as quick, search scans the visible rows, which is exact.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, connections
+from django.db.models import Sum
+
+from ambit.corpus.models import Document, Version
+from tenants.models import Tenant
+from tenants.queries import OPERATOR
+from tenants.scope import current_tenant_id, tenant_scope
+
+logger = logging.getLogger(__name__)
+
+OWNER = "owner"
+PREFIX = "vector_graph_"
+ADVISORY_LOCK = 0x616D626974_67
+# Building is quick while the graph fits into this.
+_BUILD_MEMORY = "512MB"
+_GRAPH = """
+SELECT greatest(c.reltuples, 0) FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid
+WHERE c.oid = to_regclass(%s) AND i.indisvalid
+"""
+# The policy's tenant and audiences are the condition of an index-only scan that stops at the limit.
+_MORE_VISIBLE = """
+SELECT EXISTS (SELECT FROM corpus_chunkvector WHERE tenant_id = %s OFFSET %s LIMIT 1)
+"""
+# Left alone, the planner reads all visible rows and sorts them: it does not know how many they are.
+_WALK = """
+SELECT set_config('enable_sort', 'off', true),
+       set_config('hnsw.iterative_scan', 'relaxed_order', true),
+       set_config('hnsw.ef_search', %s, true)
+"""
+# Names and predicates of an index take no parameters; both come from the tenant's own UUID.
+_BUILD = """
+CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON corpus_chunkvector
+USING hnsw (embedding halfvec_cosine_ops) WITH (m = 16, ef_construction = 64)
+WHERE tenant_id = '{tenant_id}'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """What an arrangement did."""
+
+    promoted: tuple[UUID, ...]
+    demoted: tuple[UUID, ...]
+    # Tenants big enough for a graph that the ceiling left without.
+    left_out: tuple[UUID, ...]
+
+
+class AlreadyArranging(RuntimeError):
+    """Another process is building graphs; nothing was done."""
+
+
+def graph_pays(*, depth: int) -> bool:
+    """Say whether the tenant's graph finds the nearest `depth` rows sooner than a scan of the visible.
+
+    A scan costs visible rows; a walk costs about depth / share visited ones, where share is the
+    visible part of the tenant. They meet at visible² = ratio · depth · rows of the tenant. In the
+    caller's audience scope; the rows looked at are the caller's own.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_GRAPH, [f"public.{graph_name(current_tenant_id())}"])
+        found = cursor.fetchone()
+        if found is None:
+            return False
+        limit = exact_limit(n_rows=found[0], depth=depth)
+        cursor.execute(_MORE_VISIBLE, [current_tenant_id(), limit])
+        return bool(cursor.fetchone()[0])
+
+
+def exact_limit(*, n_rows: float, depth: int) -> int:
+    """Return the number of visible rows up to which a scan is chosen."""
+    meeting = math.sqrt(settings.AMBIT_GRAPH_COST_RATIO * depth * n_rows)
+    return max(settings.AMBIT_EXACT_ROWS, math.ceil(meeting))
+
+
+@contextmanager
+def walking(*, depth: int) -> Iterator[None]:
+    """Let the block's statement go along the graph until it has found `depth` visible rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WALK, [str(min(1000, max(100, 2 * depth)))])
+        yield
+        cursor.execute("SELECT set_config('enable_sort', 'on', true)")
+
+
+def graph_name(tenant_id: UUID) -> str:
+    """Return the name of a tenant's graph."""
+    return f"{PREFIX}{tenant_id.hex}"
+
+
+def arrange_graphs() -> Arrangement:
+    """Give graphs to the biggest tenants, up to the ceiling, and take them from those that shrank.
+
+    Needs the owner's connection, since the application may not change the schema. Writes go on
+    meanwhile. Raises AlreadyArranging.
+    """
+    with _owner() as cursor:
+        broken, standing = _standing(cursor)
+        for name in broken:
+            _drop(cursor, name)
+        if not standing and _rows_at_most(cursor) < settings.AMBIT_GRAPH_MIN_ROWS:
+            return Arrangement((), (), ())
+        sizes = {tenant_id: _n_chunks(tenant_id) for tenant_id in _tenants()}
+        promoted, kept, left_out = _chosen(sizes, standing)
+        demoted = tuple(sorted(standing - kept))
+        for tenant_id in demoted:
+            _drop(cursor, graph_name(tenant_id))
+        for tenant_id in promoted:
+            _build(cursor, tenant_id)
+    logger.info(
+        "graphs.arranged",
+        extra={"promoted": len(promoted), "demoted": len(demoted), "left_out": len(left_out)},
+    )
+    return Arrangement(promoted, demoted, left_out)
+
+
+def _chosen(
+    sizes: dict[UUID, int], standing: set[UUID]
+) -> tuple[tuple[UUID, ...], set[UUID], tuple[UUID, ...]]:
+    """Return whom to promote, who keeps a graph and who is left out; half the threshold keeps one."""
+    least, ceiling = settings.AMBIT_GRAPH_MIN_ROWS, settings.AMBIT_GRAPHS_MAX
+    by_size = sorted(sizes, key=lambda tenant_id: (-sizes[tenant_id], tenant_id))
+    stay = [t for t in by_size if t in standing and sizes[t] >= least / 2]
+    come = [t for t in by_size if t not in standing and sizes[t] >= least]
+    room = max(0, ceiling - len(stay))
+    return tuple(come[:room]), set(stay[:ceiling]), tuple(come[room:])
+
+
+def _tenants() -> Iterable[UUID]:
+    return Tenant.objects.using(OPERATOR).values_list("pk", flat=True)
+
+
+def _n_chunks(tenant_id: UUID) -> int:
+    """Return about how many vectors a tenant has, from what its versions say of themselves."""
+    with tenant_scope(tenant_id, custody=True):
+        current = Document.objects.values("current_version_id")
+        found = Version.objects.filter(pk__in=current).aggregate(n=Sum("n_chunks_embedded"))
+        return int(found["n"] or 0)
+
+
+@contextmanager
+def _owner() -> Iterator[Any]:
+    with connections[OWNER].cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [ADVISORY_LOCK])
+        if not cursor.fetchone()[0]:
+            raise AlreadyArranging("another process arranges the graphs")
+        try:
+            yield cursor
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [ADVISORY_LOCK])
+
+
+def _standing(cursor: Any) -> tuple[list[str], set[UUID]]:
+    """Return the graphs that a broken-off build left behind, and the tenants that have one."""
+    cursor.execute(
+        "SELECT c.relname, i.indisvalid FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid"
+        " WHERE i.indrelid = 'public.corpus_chunkvector'::regclass AND c.relname LIKE %s",
+        [PREFIX.replace("_", r"\_") + "%"],
+    )
+    rows = cursor.fetchall()
+    broken = [name for name, valid in rows if not valid]
+    return broken, {UUID(name.removeprefix(PREFIX)) for name, valid in rows if valid}
+
+
+def _rows_at_most(cursor: Any) -> float:
+    """Return how many vectors there can be in the whole table: pages, each with the most it holds."""
+    cursor.execute(
+        "SELECT pg_relation_size('public.corpus_chunkvector') / %s",
+        [2 * settings.AMBIT_EMBED_DIMENSIONS],
+    )
+    return float(cursor.fetchone()[0])
+
+
+def _build(cursor: Any, tenant_id: UUID) -> None:
+    cursor.execute("SELECT set_config('maintenance_work_mem', %s, false)", [_BUILD_MEMORY])
+    cursor.execute(_BUILD.format(name=graph_name(tenant_id), tenant_id=tenant_id))
+
+
+def _drop(cursor: Any, name: str) -> None:
+    cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
