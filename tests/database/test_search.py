@@ -25,7 +25,7 @@ from ambit.corpus.queries import (
     read_content,
     visible_documents,
 )
-from ambit.corpus.search import search
+from ambit.corpus.search import TELLING_ROWS, search
 from ambit.corpus.types import Clearance, Mode
 from ambit.corpus.types import Passage as Found
 from tenants import services
@@ -337,6 +337,31 @@ def test_the_text_leg_finds_the_exact_word_that_vectors_would_miss(office: Offic
         assert "Article XR-7741 is recalled." in [p.text for p in found]
     only_text = office.ask(office.bob, "XR-7741", unit(0), mode="text")
     assert [p.text for p in only_text] == ["Article XR-7741 is recalled."]
+
+
+@pytest.mark.parametrize("n", [20, 300])
+def test_a_rare_word_says_more_than_common_ones_however_often_they_stand(
+    office: Office, n: int
+) -> None:
+    vectors = random_vectors(n + 1, seed=21)
+    office.publish(
+        *(Passage("harbor master harbor master harbor", v) for v in vectors[:-1]),
+        Passage("The master of the harbor keeps a zebra in the old customs house", vectors[-1]),
+    )
+
+    found = office.ask(office.bob, "Which harbor master has a zebra?", mode="text")
+
+    assert "zebra" in found[0].text
+    assert len(found) == (10 if n < TELLING_ROWS else 1), (
+        "beyond, passages of common words alone are left out"
+    )
+
+
+def test_common_words_alone_are_searched_too(office: Office) -> None:
+    vectors = random_vectors(300, seed=22)
+    office.publish(*(Passage("harbor master", vector) for vector in vectors))
+
+    assert len(office.ask(office.bob, "harbor master", mode="text")) == 10
 
 
 def test_a_question_of_no_words_has_no_text_leg(office: Office) -> None:

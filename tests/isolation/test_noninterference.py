@@ -129,13 +129,22 @@ def _reads(private: PrivateDatabase) -> dict[str, int]:
 @pytest.fixture
 def town(private: PrivateDatabase, embeddings: Stack) -> Iterator[Town]:
     """Return A with a document for each topic, beside an empty B, in a database of their own."""
-    with private.in_use():
+    with private.in_use(), _as_if_big(private):
         cast = make_cast()
         documents = tuple(
             publish(cast.alice, cast.here, text=f"All about {topic}. {n} things to know.")
             for n, topic in enumerate(TOPICS)
         )
         yield Town(cast, documents, len(documents))
+
+
+@contextmanager
+def _as_if_big(private: PrivateDatabase) -> Iterator[None]:
+    """Have no table read whole because it fits on a page: none that matters does."""
+    with private.superuser() as superuser:
+        superuser.execute("ALTER ROLE ambit_app SET enable_seqscan = off")
+        yield
+        superuser.execute("ALTER ROLE ambit_app RESET enable_seqscan")
 
 
 def _fill(superuser: psycopg.Connection, town: Town, document: UUID, *, n: int) -> None:
@@ -197,11 +206,9 @@ def test_a_graph_that_tenants_share_is_seen_by_this_test(
     document = _neighbour(town)
 
     with private.superuser() as superuser, _sharing(superuser, monkeypatch):
-        before = _transcript(actions)
         _fill(superuser, town, document, n=N_COPIES)
         beside = _transcript(actions)
 
-    assert before == alone, "a shared graph is found out by what others add to it"
     assert beside != alone
 
 

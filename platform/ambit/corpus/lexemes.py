@@ -32,15 +32,15 @@ def lexeme_vectors(texts: Sequence[str]) -> list[str]:
     return [" ".join(words[n]) for n in range(1, len(texts) + 1)]
 
 
-def lexeme_query(text: str) -> str:
-    """Return a tsquery literal that any of the text's words satisfies; empty when it has none."""
+def lexeme_queries(text: str) -> list[str]:
+    """Return a tsquery literal for each of the text's words."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT lexeme FROM unnest(to_tsvector(%s::regconfig, %s))", [CONFIGURATION, text]
         )
         lexemes = [row[0] for row in cursor.fetchall()]
     hashes = _Hashes(current_tenant_id())
-    return " | ".join(f"'{hashes[lexeme]}'" for lexeme in lexemes)
+    return [f"'{hashes[lexeme]}'" for lexeme in lexemes]
 
 
 class _Hashes(dict[str, str]):
