@@ -16,7 +16,9 @@ from django.db.migrations.operations import RunSQL
 
 TENANT = "tenant_id = NULLIF(current_setting('ambit.tenant_id', true), '')::uuid"
 TENANT_ITSELF = "id = NULLIF(current_setting('ambit.tenant_id', true), '')::uuid"
-AUDIENCE = "audience_id = ANY (NULLIF(current_setting('ambit.audience_ids', true), '')::uuid[])"
+# The list is read by a subquery, once a statement: where it is no index's condition but a filter, it would
+# be parsed again for each row, .2 to 1.2 ms with 400 audiences.
+AUDIENCE = "audience_id = ANY ((SELECT NULLIF(current_setting('ambit.audience_ids', true), '')::uuid[] AS ids)::uuid[])"
 CUSTODY = "current_setting('ambit.custody', true) = 'on'"
 MEMBER = "member_id = NULLIF(current_setting('ambit.member_id', true), '')::uuid"
 
@@ -65,6 +67,11 @@ def isolate(
         *_policies(table, reads=reads, privileges=privileges, grants=grants or {}),
     ]
     return RunSQL(statements, RunSQL.noop)
+
+
+def rewrite_policy(table: str, *, reads: str) -> RunSQL:
+    """Give an isolated table's policy for the application another spelling of its predicate."""
+    return RunSQL(f"ALTER POLICY app ON {table} USING ({reads}) WITH CHECK ({reads})", RunSQL.noop)
 
 
 def _policies(table: str, *, reads: str, privileges: str, grants: dict[str, str]) -> list[str]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
-import psycopg
 import pytest
 from django.db import connection
 
 from ambit.access.clearance import clearance_for
 from ambit.access.documents import delete_document, set_document_grants
-from ambit.access.types import GrantSpec
 from ambit.corpus import search as search_module
 from ambit.corpus.queries import (
     DocumentNotFound,
@@ -25,83 +23,26 @@ from ambit.corpus.queries import (
     read_content,
     visible_documents,
 )
-from ambit.corpus.search import TELLING_ROWS, search
+from ambit.corpus.search import search
 from ambit.corpus.types import Clearance, Mode
 from ambit.corpus.types import Passage as Found
 from tenants import services
 from tenants.scope import tenant_scope
+from tests.database.office import Office, make_office
 from tests.database.worlds import (
     Passage,
     grant,
     make_collection,
-    make_member,
-    make_tenant,
-    publish,
     random_vectors,
     unit,
     working,
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Office:
-    """A tenant with a collection that Alice owns and Bob reads, and Carol, who has no grant."""
-
-    tenant_id: UUID
-    alice: UUID
-    bob: UUID
-    carol: UUID
-    collection_id: UUID
-
-    def publish(
-        self,
-        *passages: Passage,
-        collection_id: UUID | None = None,
-        grants: Sequence[GrantSpec] | None = None,
-    ) -> UUID:
-        """Publish one document as Alice."""
-        return publish(
-            tenant_id=self.tenant_id,
-            by=self.alice,
-            collection_id=collection_id or self.collection_id,
-            passages=passages,
-            grants=grants,
-        )
-
-    def ask(
-        self,
-        member_id: UUID,
-        query: str = "",
-        embedding: Any = None,
-        *,
-        k: int = 10,
-        mode: Mode = "hybrid",
-        collection_ids: Sequence[UUID] | None = None,
-    ) -> list[Found]:
-        """Search as a member."""
-        with tenant_scope(self.tenant_id, member_id=member_id):
-            return search(
-                clearance=clearance_for(member_id=member_id),
-                query=query,
-                embedding=embedding,
-                k=k,
-                mode=mode,
-                collection_ids=collection_ids,
-            )
-
-
-def _office() -> Office:
-    tenant_id = make_tenant()
-    with working(tenant_id):
-        alice, bob, carol = (make_member(name) for name in ("alice", "bob", "carol"))
-        collection_id = make_collection(grant("owner", member=alice), grant("reader", member=bob))
-    return Office(tenant_id, alice, bob, carol, collection_id)
-
-
 @pytest.fixture
 def office() -> Office:
     """Return a fresh tenant."""
-    return _office()
+    return make_office()
 
 
 def _passages(vectors: Any, *, word: str = "passage") -> list[Passage]:
@@ -110,7 +51,7 @@ def _passages(vectors: Any, *, word: str = "passage") -> list[Passage]:
 
 def test_who_may_see_a_passage_finds_it_and_nobody_else_does(office: Office) -> None:
     document_id = office.publish(Passage("The gate opens at six.", unit(0)))
-    mallory = _office()
+    mallory = make_office()
 
     for member_id in (office.alice, office.bob):
         (found,) = office.ask(member_id, "when does the gate open", unit(0))
@@ -299,7 +240,7 @@ def test_naming_collections_narrows_and_never_widens(office: Office) -> None:
 
 
 def test_a_clearance_of_another_tenant_is_refused_at_every_door(office: Office) -> None:
-    other = _office()
+    other = make_office()
     document_id = other.publish(Passage("harbor", unit(0)))
     with tenant_scope(other.tenant_id):
         foreign = clearance_for(member_id=other.alice)
@@ -317,7 +258,7 @@ def test_a_clearance_of_another_tenant_is_refused_at_every_door(office: Office) 
 
 
 def test_another_tenants_audience_in_ones_own_clearance_opens_nothing(office: Office) -> None:
-    other = _office()
+    other = make_office()
     other.publish(Passage("harbor", unit(0)))
     with tenant_scope(other.tenant_id):
         audiences = clearance_for(member_id=other.alice).audience_ids
@@ -326,49 +267,6 @@ def test_another_tenants_audience_in_ones_own_clearance_opens_nothing(office: Of
         forged = Clearance(office.tenant_id, office.alice, audiences)
         assert _search(forged) == []
         assert list_documents(clearance=forged, after=None, limit=10) == []
-
-
-def test_the_text_leg_finds_the_exact_word_that_vectors_would_miss(office: Office) -> None:
-    office.publish(*_passages(random_vectors(80, seed=5)))
-    office.publish(Passage("Article XR-7741 is recalled.", -unit(0)))
-
-    for mode in ("text", "hybrid"):
-        found = office.ask(office.bob, "XR-7741", unit(0), k=60, mode=mode)
-        assert "Article XR-7741 is recalled." in [p.text for p in found]
-    only_text = office.ask(office.bob, "XR-7741", unit(0), mode="text")
-    assert [p.text for p in only_text] == ["Article XR-7741 is recalled."]
-
-
-@pytest.mark.parametrize("n", [20, 300])
-def test_a_rare_word_says_more_than_common_ones_however_often_they_stand(
-    office: Office, n: int
-) -> None:
-    vectors = random_vectors(n + 1, seed=21)
-    office.publish(
-        *(Passage("harbor master harbor master harbor", v) for v in vectors[:-1]),
-        Passage("The master of the harbor keeps a zebra in the old customs house", vectors[-1]),
-    )
-
-    found = office.ask(office.bob, "Which harbor master has a zebra?", mode="text")
-
-    assert "zebra" in found[0].text
-    assert len(found) == (10 if n < TELLING_ROWS else 1), (
-        "beyond, passages of common words alone are left out"
-    )
-
-
-def test_common_words_alone_are_searched_too(office: Office) -> None:
-    vectors = random_vectors(300, seed=22)
-    office.publish(*(Passage("harbor master", vector) for vector in vectors))
-
-    assert len(office.ask(office.bob, "harbor master", mode="text")) == 10
-
-
-def test_a_question_of_no_words_has_no_text_leg(office: Office) -> None:
-    office.publish(Passage("harbor", unit(0)))
-
-    assert office.ask(office.bob, "the ? & | !", unit(0), mode="text") == []
-    assert len(office.ask(office.bob, "the ? & | !", unit(0))) == 1
 
 
 @pytest.mark.parametrize("k", [0, -1, search_module.MAX_K + 1])
@@ -391,23 +289,8 @@ def test_results_are_byte_equal_whatever_others_hold(office: Office, mode: Mode)
     near = [Passage("harbor crane 3", question) for _ in range(20)]
     office.publish(*near, *_passages(vectors, word="harbor crane"), collection_id=hidden)
     office.publish(*near, grants=[grant("owner", member=office.alice)])
-    other = _office()
+    other = make_office()
     other.publish(*near, *_passages(vectors, word="harbor crane"))
 
     after = [astuple(p) for p in office.ask(office.bob, "harbor crane 3", question, mode=mode)]
     assert after == before
-
-
-def test_the_same_words_are_other_hashes_in_another_tenant(superuser: psycopg.Connection) -> None:
-    hashes = []
-    for office in (_office(), _office()):
-        office.publish(Passage("harbor", unit(0)))
-        hashes.append(
-            superuser.execute(
-                "SELECT array_agg(lexemes::text) FROM corpus_chunklexemes WHERE tenant_id = %s",
-                [office.tenant_id],
-            ).fetchone()
-        )
-
-    assert hashes[0] != hashes[1]
-    assert "harbor" not in str(hashes)

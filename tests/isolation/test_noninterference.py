@@ -135,7 +135,13 @@ def town(private: PrivateDatabase, embeddings: Stack) -> Iterator[Town]:
             publish(cast.alice, cast.here, text=f"All about {topic}. {n} things to know.")
             for n, topic in enumerate(TOPICS)
         )
-        yield Town(cast, documents, len(documents))
+        town = Town(cast, documents, len(documents))
+        with private.superuser() as superuser:
+            # A third tenant's, so that the tables are no trifle in any of the worlds.
+            elsewhere = make_cast()
+            ballast = publish(elsewhere.mallory, elsewhere.there, text="All about nothing.")
+            _copy(superuser, ballast, n=N_COPIES)
+        yield town
 
 
 @contextmanager
@@ -150,6 +156,15 @@ def _as_if_big(private: PrivateDatabase) -> Iterator[None]:
 def _fill(superuser: psycopg.Connection, town: Town, document: UUID, *, n: int) -> None:
     """Give B near duplicates of all that A holds: the same vectors, and A's own hashes of its words."""
     with superuser.transaction():
+        _copy(superuser, document, n=n)
+        for statement in (_NEAR, _SAME_WORDS):
+            superuser.execute(
+                statement.encode(), [town.cast.here.id, town.cast.there.id, town.n_rows]
+            )
+
+
+def _copy(superuser: psycopg.Connection, document: UUID, *, n: int) -> None:
+    with superuser.transaction():
         superuser.execute(
             "CREATE TEMP TABLE ids ON COMMIT DROP AS SELECT gen_random_uuid() AS id,"
             " last + g AS ordinal FROM generate_series(1, %s) g, (SELECT max(ordinal) AS last"
@@ -162,10 +177,6 @@ def _fill(superuser: psycopg.Connection, town: Town, document: UUID, *, n: int) 
         assert first is not None
         for table in HELD:
             superuser.execute(_COPY.format(table=table).encode(), first)
-        for statement in (_NEAR, _SAME_WORDS):
-            superuser.execute(
-                statement.encode(), [town.cast.here.id, town.cast.there.id, town.n_rows]
-            )
 
 
 def _neighbour(town: Town) -> UUID:

@@ -7,6 +7,7 @@ the statement that asks, so removing someone from a group takes effect in the ne
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -14,28 +15,56 @@ from django.db import connection
 from ambit.corpus.types import Clearance
 from tenants.scope import current_tenant_id
 
-# Pairs of member and audience they read, through nested groups; both directions of the question
-# "who may see what" are this one statement with another last line.
-_REACH = """
-WITH RECURSIVE belongs (member_id, group_id) AS (
-    SELECT gm.member_id, gm.group_id FROM tenants_groupmember gm
-    WHERE gm.tenant_id = %(tenant)s AND (%(member)s::uuid IS NULL OR gm.member_id = %(member)s)
+# Groups are followed level by level, a level being an array: the planner cannot guess how many groups a
+# member has, and this way need not. UNION ends a cycle. Each arm is a range of an index.
+_AUDIENCES = """
+WITH RECURSIVE level (groups) AS (
+    SELECT ARRAY(SELECT gm.group_id FROM tenants_groupmember gm
+                 WHERE gm.tenant_id = %(tenant)s AND gm.member_id = %(member)s ORDER BY 1)
   UNION
-    SELECT b.member_id, gc.parent_id FROM tenants_groupchild gc
-    JOIN belongs b ON gc.child_id = b.group_id
-    WHERE gc.tenant_id = %(tenant)s
-), reads (member_id, audience_id) AS (
-    SELECT b.member_id, ap.audience_id FROM belongs b
-    JOIN access_audienceprincipal ap ON ap.tenant_id = %(tenant)s AND ap.group_id = b.group_id
-  UNION
-    SELECT m.id, ap.audience_id FROM tenants_member m
-    JOIN access_audienceprincipal ap ON ap.tenant_id = %(tenant)s
-        AND (ap.member_id = m.id OR (ap.member_id IS NULL AND ap.group_id IS NULL))
-    WHERE m.tenant_id = %(tenant)s AND (%(member)s::uuid IS NULL OR m.id = %(member)s)
+    SELECT ARRAY(SELECT DISTINCT gc.parent_id FROM tenants_groupchild gc
+                 WHERE gc.tenant_id = %(tenant)s AND gc.child_id = ANY (level.groups) ORDER BY 1)
+    FROM level WHERE level.groups <> '{}'
+), reads (audience_id) AS (
+    SELECT ap.audience_id FROM access_audienceprincipal ap
+    WHERE ap.tenant_id = %(tenant)s AND ap.member_id IS NULL
+      AND ap.group_id = ANY (ARRAY(SELECT unnest(groups) FROM level))
+  UNION ALL
+    SELECT ap.audience_id FROM access_audienceprincipal ap
+    WHERE ap.tenant_id = %(tenant)s AND ap.member_id = %(member)s AND ap.group_id IS NULL
+  UNION ALL
+    SELECT ap.audience_id FROM access_audienceprincipal ap
+    WHERE ap.tenant_id = %(tenant)s AND ap.member_id IS NULL AND ap.group_id IS NULL
 )
-SELECT r.member_id, r.audience_id FROM reads r
-JOIN tenants_member m ON m.tenant_id = %(tenant)s AND m.id = r.member_id
-WHERE m.suspended_at IS NULL
+SELECT coalesce(array_agg(DISTINCT audience_id), '{}') FROM reads
+WHERE EXISTS (SELECT FROM tenants_member m WHERE m.tenant_id = %(tenant)s
+              AND m.id = %(member)s AND m.suspended_at IS NULL)
+"""
+# The same question from the other end.
+_READERS = """
+WITH RECURSIVE level (groups) AS (
+    SELECT ARRAY(SELECT ap.group_id FROM access_audienceprincipal ap
+                 WHERE ap.tenant_id = %(tenant)s AND ap.audience_id = %(audience)s
+                   AND ap.group_id IS NOT NULL ORDER BY 1)
+  UNION
+    SELECT ARRAY(SELECT DISTINCT gc.child_id FROM tenants_groupchild gc
+                 WHERE gc.tenant_id = %(tenant)s AND gc.parent_id = ANY (level.groups) ORDER BY 1)
+    FROM level WHERE level.groups <> '{}'
+), readers (member_id) AS (
+    SELECT gm.member_id FROM tenants_groupmember gm
+    WHERE gm.tenant_id = %(tenant)s AND gm.group_id = ANY (ARRAY(SELECT unnest(groups) FROM level))
+  UNION
+    SELECT ap.member_id FROM access_audienceprincipal ap
+    WHERE ap.tenant_id = %(tenant)s AND ap.audience_id = %(audience)s AND ap.member_id IS NOT NULL
+  UNION
+    SELECT m.id FROM tenants_member m WHERE m.tenant_id = %(tenant)s AND EXISTS (
+        SELECT FROM access_audienceprincipal ap
+        WHERE ap.tenant_id = %(tenant)s AND ap.audience_id = %(audience)s
+          AND ap.member_id IS NULL AND ap.group_id IS NULL)
+)
+SELECT m.id FROM tenants_member m
+WHERE m.tenant_id = %(tenant)s AND m.id = ANY (ARRAY(SELECT member_id FROM readers))
+  AND m.suspended_at IS NULL
 """
 
 
@@ -44,7 +73,7 @@ def clearance_for(*, member_id: UUID) -> Clearance:
     return Clearance(
         tenant_id=current_tenant_id(),
         member_id=member_id,
-        audience_ids=tuple(sorted(a for _, a in _reach(member_id=member_id))),
+        audience_ids=tuple(_rows(_AUDIENCES, member=member_id)[0][0]),
     )
 
 
@@ -59,10 +88,10 @@ def custodian_clearance(*, audience_ids: Iterable[UUID]) -> Clearance:
 
 def readers_of(*, audience_id: UUID) -> set[UUID]:
     """Return the members who may read an audience."""
-    return {member for member, audience in _reach(member_id=None) if audience == audience_id}
+    return {member_id for (member_id,) in _rows(_READERS, audience=audience_id)}
 
 
-def _reach(*, member_id: UUID | None) -> list[tuple[UUID, UUID]]:
+def _rows(statement: str, **values: UUID) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(_REACH, {"tenant": current_tenant_id(), "member": member_id})
+        cursor.execute(statement, {"tenant": current_tenant_id(), **values})
         return list(cursor.fetchall())

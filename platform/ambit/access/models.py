@@ -49,7 +49,8 @@ class AudiencePrincipal(Principal):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["tenant_id", "audience_id", "member_id", "group_id"],
+                # The principal first: a clearance looks for what its member or groups may read.
+                fields=["tenant_id", "member_id", "group_id", "audience_id"],
                 name="audience_principal_once",
                 nulls_distinct=False,
             ),
@@ -59,8 +60,12 @@ class AudiencePrincipal(Principal):
             ),
         ]
         indexes = [
-            models.Index(fields=["tenant_id", "member_id"], name="audience_by_member"),
-            models.Index(fields=["tenant_id", "group_id"], name="audience_by_group"),
+            models.Index(
+                fields=["tenant_id", "group_id", "audience_id"],
+                name="audience_by_group",
+                condition=models.Q(group_id__isnull=False),
+            ),
+            models.Index(fields=["tenant_id", "audience_id"], name="principal_by_audience"),
         ]
 
 

@@ -100,23 +100,27 @@ def _write_grants(
     collection_id: UUID | None = None,
     document_id: UUID | None = None,
 ) -> None:
-    for grant in grants:
-        Grant.objects.create(
+    Grant.objects.bulk_create(
+        Grant(
             member_id=grant.principal.member_id,
             group_id=grant.principal.group_id,
             role=grant.role,
             collection_id=collection_id,
             document_id=document_id,
         )
+        for grant in grants
+    )
 
 
 def _write_readers(audience_id: UUID, grants: Sequence[GrantSpec]) -> None:
-    for principal in sorted({g.principal for g in grants}, key=_sort_key):
-        AudiencePrincipal.objects.create(
+    AudiencePrincipal.objects.bulk_create(
+        AudiencePrincipal(
             audience_id=audience_id,
             member_id=principal.member_id,
             group_id=principal.group_id,
         )
+        for principal in sorted({g.principal for g in grants}, key=_sort_key)
+    )
 
 
 def _sort_key(principal: PrincipalRef) -> str:

@@ -1,0 +1,76 @@
+"""The text leg: words as keyed hashes, each weighing as much as it is rare among what the asker sees."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from ambit.corpus.search import TELLING_ROWS
+from tests.database.office import Office, make_office
+from tests.database.worlds import Passage, random_vectors, unit
+
+
+@pytest.fixture
+def office() -> Office:
+    """Return a fresh tenant."""
+    return make_office()
+
+
+def test_the_text_leg_finds_the_exact_word_that_vectors_would_miss(office: Office) -> None:
+    office.publish(
+        *(Passage(f"passage number {n}", v) for n, v in enumerate(random_vectors(80, seed=5)))
+    )
+    office.publish(Passage("Article XR-7741 is recalled.", -unit(0)))
+
+    for mode in ("text", "hybrid"):
+        found = office.ask(office.bob, "XR-7741", unit(0), k=60, mode=mode)
+        assert "Article XR-7741 is recalled." in [p.text for p in found]
+    only_text = office.ask(office.bob, "XR-7741", unit(0), mode="text")
+    assert [p.text for p in only_text] == ["Article XR-7741 is recalled."]
+
+
+@pytest.mark.parametrize("n", [20, 300])
+def test_a_rare_word_says_more_than_common_ones_however_often_they_stand(
+    office: Office, n: int
+) -> None:
+    vectors = random_vectors(n + 1, seed=21)
+    office.publish(
+        *(Passage("harbor master harbor master harbor", v) for v in vectors[:-1]),
+        Passage("The master of the harbor keeps a zebra in the old customs house", vectors[-1]),
+    )
+
+    found = office.ask(office.bob, "Which harbor master has a zebra?", mode="text")
+
+    assert "zebra" in found[0].text
+    assert len(found) == (10 if n < TELLING_ROWS else 1), (
+        "beyond, passages of common words alone are left out"
+    )
+
+
+def test_common_words_alone_are_searched_too(office: Office) -> None:
+    vectors = random_vectors(300, seed=22)
+    office.publish(*(Passage("harbor master", vector) for vector in vectors))
+
+    assert len(office.ask(office.bob, "harbor master", mode="text")) == 10
+
+
+def test_a_question_of_no_words_has_no_text_leg(office: Office) -> None:
+    office.publish(Passage("harbor", unit(0)))
+
+    assert office.ask(office.bob, "the ? & | !", unit(0), mode="text") == []
+    assert len(office.ask(office.bob, "the ? & | !", unit(0))) == 1
+
+
+def test_the_same_words_are_other_hashes_in_another_tenant(superuser: psycopg.Connection) -> None:
+    hashes = []
+    for office in (make_office(), make_office()):
+        office.publish(Passage("harbor", unit(0)))
+        hashes.append(
+            superuser.execute(
+                "SELECT array_agg(lexemes::text) FROM corpus_chunklexemes WHERE tenant_id = %s",
+                [office.tenant_id],
+            ).fetchone()
+        )
+
+    assert hashes[0] != hashes[1]
+    assert "harbor" not in str(hashes)
