@@ -7,9 +7,10 @@ INSTALLED := $(VENV)/installed.stamp
 DEVELOPED := $(VENV)/developed.stamp
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet --quiet
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test check test-vllm bench constraints clean
+.PHONY: help serve demo test check test-vllm bench bench-retrieval replay constraints clean
 .DELETE_ON_ERROR:
 
 help: ## say what can be made
@@ -40,13 +41,22 @@ test-vllm: $(DEVELOPED) ## the contract with a real vLLM server on the CPU, in .
 bench: $(DEVELOPED) ## measure; reports figures, asserts nothing
 	@$(BIN)/python -m tests.bench
 
+bench-retrieval: $(DEVELOPED) ## retrieval beside its peers, in .venv-bench (BENCH_ARGS="--quick", "--chunks 400k")
+	@$(BIN)/python -m tests.bench.retrieval $(BENCH_ARGS)
+
+replay: $(DEVELOPED) ## replay real grants and revokes of ../shared/data, all allowed sets compared after each
+	@$(BIN)/python -m tests.replay
+
+histories: $(DEVELOPED) ## random permission histories against a model (N, SEED), and all short ones (LENGTH)
+	@$(BIN)/python -W ignore -m tests.histories $(N) $(if $(SEED),--seed $(SEED)) $(if $(LENGTH),--length $(LENGTH))
+
 constraints: $(DEVELOPED) ## write the installed versions to constraints.txt
 	@{ sed -n '/^#/p;/^[^#]/q' constraints.txt; \
 	$(BIN)/python -m pip list --format freeze --disable-pip-version-check | grep -vE '^(torch|ambit|pip|setuptools|wheel)=='; \
 	sed -n '/^# the build back end/,$$p' constraints.txt; } > constraints.new && mv constraints.new constraints.txt
 
 clean: ## remove environments and caches; your data in .ambit stays
-	rm -rf $(VENV) .venv-vllm .venv-vllm.lock .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-vllm .venv-vllm.lock .venv-bench .venv-bench.lock .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment works only where it was made: one that was moved, or lost its Python, is made again.

@@ -192,7 +192,7 @@ AMBIT_GRAPH_COST_RATIO = env_int(
     "AMBIT_GRAPH_COST_RATIO", default=_measured.get("AMBIT_GRAPH_COST_RATIO", 45), minimum=1
 )
 # Tenants of so many vectors get a graph, as many tenants as the ceiling; 0 means always exact.
-AMBIT_GRAPH_MIN_ROWS = env_int("AMBIT_GRAPH_MIN_ROWS", default=20_000, minimum=1)
+AMBIT_GRAPH_MIN_ROWS = env_int("AMBIT_GRAPH_MIN_ROWS", default=10_000, minimum=1)
 AMBIT_GRAPHS_MAX = env_int("AMBIT_GRAPHS_MAX", default=64)
 # Width of the vector column; a model of another width needs a migration.
 AMBIT_EMBED_DIMENSIONS = 384
