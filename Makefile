@@ -47,7 +47,7 @@ bench-retrieval: $(DEVELOPED) ## retrieval beside its peers, in .venv-bench (BEN
 replay: $(DEVELOPED) ## replay real grants and revokes of ../shared/data, all allowed sets compared after each
 	@$(BIN)/python -m tests.replay
 
-histories: $(DEVELOPED) ## random permission histories against a model (N, SEED), and all short ones (LENGTH)
+histories: $(DEVELOPED) ## random permission histories against a model (N, SEED), and all of a small world (LENGTH=5)
 	@$(BIN)/python -W ignore -m tests.histories $(N) $(if $(SEED),--seed $(SEED)) $(if $(LENGTH),--length $(LENGTH))
 
 constraints: $(DEVELOPED) ## write the installed versions to constraints.txt
