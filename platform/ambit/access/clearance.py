@@ -1,7 +1,7 @@
 """The only maker of a Clearance: who may see what, right now.
 
-NEVER builds one from what a caller claims: audiences are looked up from the member's own groups in
-the statement that asks, so removing someone from a group takes effect in the next statement.
+NEVER builds one from what a caller claims: audiences are looked up from the member's own groups when
+a request asks, so removing someone from a group takes effect with the next request.
 """
 
 from __future__ import annotations
