@@ -130,6 +130,21 @@ def test_a_repeated_request_opens_no_second_case(cast: Cast) -> None:
     assert len(cast.olivia.get("/v1/erasures").json()["results"]) == 1
 
 
+def test_a_member_that_is_being_erased_is_not_let_back(cast: Cast) -> None:
+    erasure = {"subject": {"type": "email", "value": cast.carol.email}, "reason": "Art. 17"}
+    path = f"/v1/members/{cast.carol.public_id}"
+    assert cast.olivia.post("/v1/erasures", erasure | {"dry_run": True}).status_code == 200
+    cast.here.service.patch(path, {"suspended": True})
+    assert cast.here.service.patch(path, {"suspended": False}).status_code == 200
+    assert cast.olivia.post("/v1/erasures", erasure).status_code == 202
+
+    refused = cast.here.service.patch(path, {"suspended": False})
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "member_being_erased")
+    assert cast.here.service.get(path).json()["suspended_at"] is not None
+    assert cast.carol.get("/v1/documents").status_code in {401, 403}
+
+
 @pytest.mark.parametrize("stored", ["Zoe\u0308-7", "Zo\u00eb-7"])
 @pytest.mark.parametrize("asked", ["Zoe\u0308-7", "Zo\u00eb-7"])
 def test_a_person_is_found_however_the_letters_are_composed(

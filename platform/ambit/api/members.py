@@ -17,6 +17,7 @@ from ambit.api.pagination import page_of
 from ambit.api.permissions import Policy
 from ambit.api.shapes import Output, PageQuery, page_shape, paged
 from ambit.api.views import AmbitView, located
+from ambit.erasure.members import resume_member
 from tenants import queries, services
 from tenants.ids import public_id
 from tenants.models import Role
@@ -120,7 +121,10 @@ class MemberView(AmbitView):
         if "role" in change:
             services.set_member_role(member_id=member_id, role=change["role"])
         if "suspended" in change:
-            services.set_member_suspended(member_id=member_id, suspended=change["suspended"])
+            if change["suspended"]:
+                services.set_member_suspended(member_id=member_id, suspended=True)
+            else:
+                resume_member(member_id=member_id)
         return self._shown(member_id)
 
     def _shown(self, member_id: UUID) -> Response:

@@ -29,6 +29,7 @@ from ambit.api.principals import PrincipalNotFound
 from ambit.corpus.holdings import DocumentsUnknown
 from ambit.corpus.queries import ContentNotReady, DocumentNotFound
 from ambit.corpus.services import ExternalIdTaken, NotRetryable
+from ambit.erasure.members import MemberBeingErased
 from ambit.erasure.queries import ErasureNotFound, ReceiptNotReady
 from ambit.erasure.services import NothingNamed, ReasonMissing, TooMuchNamed
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable
@@ -271,6 +272,12 @@ TABLE: dict[type[BaseException], Problem] = {
     ),
     # What stands in the way.
     SlugTaken: Problem(409, "slug_taken", "The slug is taken", "Choose another slug."),
+    MemberBeingErased: Problem(
+        409,
+        "member_being_erased",
+        "The member is being erased",
+        "An erasure covers this member: it cannot be resumed. Nothing was changed.",
+    ),
     MemberTaken: Problem(
         409,
         "member_taken",

@@ -18,6 +18,7 @@ from ambit.admin.listing import page_of
 from ambit.admin.page import here, page, show, to
 from ambit.admin.people import UnknownPrincipal, find_group, group_suggestions, groups_by_id
 from ambit.admin.seats import TENANT_ROLES
+from ambit.erasure.members import MemberBeingErased, resume_member
 from tenants.models import Account, Group, GroupMember, Member, Role
 from tenants.queries import get_member, list_keys
 from tenants.services import (
@@ -147,10 +148,7 @@ def member_suspension(request: HttpRequest, member_id: UUID) -> HttpResponseBase
             request, member_id, problem="You cannot suspend yourself: ask another administrator."
         )
     if request.method == "POST":
-        set_member_suspended(member_id=member_id, suspended=suspend)
-        messages.success(
-            request, "The member is suspended." if suspend else "The member is active again."
-        )
+        _suspend_or_resume(request, member_id, suspend=suspend)
         return to("member", member_id=member_id)
     return show(
         request, "confirm.html", title=f"{'Suspend' if suspend else 'Resume'} {found.name or found.email}?",
@@ -268,3 +266,18 @@ def _trail(member: Member) -> list[tuple[str, str]]:
         ("Members", reverse("admin:members")),
         (member.name or member.email, reverse("admin:member", args=[member.pk])),
     ]
+
+
+def _suspend_or_resume(request: HttpRequest, member_id: UUID, *, suspend: bool) -> None:
+    if suspend:
+        set_member_suspended(member_id=member_id, suspended=True)
+        messages.success(request, "The member is suspended.")
+        return
+    try:
+        resume_member(member_id=member_id)
+    except MemberBeingErased:
+        messages.error(
+            request, "The member is being erased and cannot come back; nothing was changed."
+        )
+    else:
+        messages.success(request, "The member is active again.")
