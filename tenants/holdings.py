@@ -128,7 +128,7 @@ def _destroy_requests(scope: Scope) -> None:
     """
     _requests(scope).filter(actor_id__in=scope.actor_ids).delete()
     covered = set(scope.object_ids)
-    for row in _requests(scope).select_for_update():
+    for row in _requests(scope).select_for_update().order_by("pk"):
         row.object_ids = [NO_ID if one in covered else one for one in row.object_ids]
         row.request_hash = ""
         row.save(update_fields=["object_ids", "request_hash"])

@@ -117,16 +117,35 @@ def test_a_replay_does_not_bring_back_what_is_destroyed(cast: Cast, how: str) ->
     assert (kept.request_hash, kept.object_ids) == ("", [UUID(int=0)])
 
 
-def test_a_replayed_batch_shows_what_is_left_of_it(cast: Cast) -> None:
+def test_a_replayed_batch_of_which_something_is_destroyed_makes_and_tells_nothing(
+    cast: Cast,
+) -> None:
     batch = {"documents": [body(cast, title="A"), body(cast, title="B")]}
     made = cast.alice.post("/v1/documents/batch", batch, headers=HEADERS).json()["results"]
     cast.alice.delete(f"/v1/documents/{made[0]['id']}")
+    hidden = cast.alice.post("/v1/documents/batch", batch, headers=HEADERS).json()["results"]
     _destroy(cast.here.id)
 
     again = cast.alice.post("/v1/documents/batch", batch, headers=HEADERS)
+    other = cast.alice.post("/v1/documents", body(cast), headers=HEADERS)
 
-    assert [r["id"] for r in again.json()["results"]] == [None, made[1]["id"]]
+    assert [(r["id"], r["status"]) for r in hidden] == [(None, 404), (made[1]["id"], 202)]
+    for answer in (again, other):
+        assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_mismatch")
     assert len(cast.alice.get("/v1/documents").json()["results"]) == 1
+
+
+def test_a_key_of_one_kind_is_not_taken_for_another(cast: Cast) -> None:
+    made = {"external_id": "new", "email": "new@example.test"}
+    case = {"subject": {"type": "email", "value": made["email"]}, "reason": "Art. 17"}
+    cast.here.service.post("/v1/members", made, headers=HEADERS)
+    cast.olivia.post("/v1/erasures", case)
+    _destroy(cast.here.id)
+
+    group = {"external_id": "g", "name": "G"}
+    other = cast.here.service.post("/v1/groups", group, headers=HEADERS)
+
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
 
 
 def test_a_replay_does_not_bring_an_erased_member_back(cast: Cast) -> None:

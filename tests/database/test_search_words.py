@@ -5,7 +5,6 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from ambit.corpus.search import TELLING_ROWS
 from tests.database.office import Office, make_office
 from tests.database.worlds import Passage, random_vectors, unit
 
@@ -42,9 +41,23 @@ def test_a_rare_word_says_more_than_common_ones_however_often_they_stand(
     found = office.ask(office.bob, "Which harbor master has a zebra?", mode="text")
 
     assert "zebra" in found[0].text
-    assert len(found) == (10 if n < TELLING_ROWS else 1), (
-        "beyond, passages of common words alone are left out"
-    )
+    assert len(found) == 10
+
+
+@pytest.mark.parametrize("query", ["harbor zebra", "Is there a harbor of zebras?"])
+def test_a_word_that_stands_nowhere_silences_no_other(office: Office, query: str) -> None:
+    vectors = random_vectors(300, seed=23)
+    office.publish(*(Passage("harbor master", vector) for vector in vectors))
+
+    assert len(office.ask(office.bob, query, mode="text")) == 10
+
+
+def test_a_pasted_page_is_as_quick_as_its_first_words(office: Office) -> None:
+    office.publish(Passage("harbor master", unit(0)))
+    page = " ".join(f"word{n}" for n in range(1000))
+
+    assert len(office.ask(office.bob, f"harbor {page}", mode="text")) == 1
+    assert office.ask(office.bob, f"{page} harbor", mode="text") == []
 
 
 def test_common_words_alone_are_searched_too(office: Office) -> None:

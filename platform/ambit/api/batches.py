@@ -11,11 +11,13 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from ambit.access.clearance import clearance_for
 from ambit.api.bodies import checked
 from ambit.api.document_shapes import BatchInput, BatchOutput, TextInput
 from ambit.api.documents import WRITES, upload_one
 from ambit.api.problems import problem_body
 from ambit.api.views import AmbitView
+from ambit.corpus.queries import DocumentNotFound, visible_documents
 from tenants.ids import NO_ID, public_id
 
 
@@ -36,12 +38,21 @@ class BatchView(AmbitView):
         return Response({"results": [outcome for _, outcome in results]}, status=202)
 
     def show(self, object_ids: Sequence[UUID], *, status: int) -> Response:
-        """Render the outcomes again; what was refused then, or is destroyed, is not kept."""
+        """Render the outcomes again; what was refused then is not kept, and what is out of sight not shown."""
+        clearance = clearance_for(member_id=self.acting_member())
+        seen = visible_documents(document_ids=object_ids, clearance=clearance)
         results = [
-            _outcome(index, 409 if made == NO_ID else 202, made if made != NO_ID else None, None)
-            for index, made in enumerate(object_ids)
+            self._shown(index, made, is_seen=made in seen) for index, made in enumerate(object_ids)
         ]
         return Response({"results": results}, status=status)
+
+    def _shown(self, index: int, made: UUID, *, is_seen: bool) -> dict[str, Any]:
+        if is_seen:
+            return _outcome(index, 202, made, None)
+        if made == NO_ID:
+            return _outcome(index, 409, None, None)
+        problem = problem_body(DocumentNotFound(made), request=self.request._request)  # noqa: SLF001 - DRF's wrapper
+        return _outcome(index, 404, None, problem)
 
     def _one(
         self, index: int, fields: Any, *, member_id: UUID

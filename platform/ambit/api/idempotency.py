@@ -89,12 +89,22 @@ def begin(request: Request, caller: Caller, *, kind: str) -> Slot | Earlier | No
             object_kind=kind,
         )
         return Slot(row.pk)
-    # Without a hash, what it made is destroyed: it is shown as nothing, and never made again.
-    if row.request_hash not in {request_hash, ""}:
+    if row.object_kind != kind or not _is_same(row, request_hash):
         raise IdempotencyMismatch
     if row.status == UNDER_WAY:
         raise IdempotencyBusy
     return Earlier(row.status, tuple(row.object_ids))
+
+
+def _is_same(row: IdempotencyKey, request_hash: str) -> bool:
+    """Say whether a row is the request's own.
+
+    Without a hash, something that it made is destroyed, and it is never made again. One object is
+    shown as nothing; of several, some may live, and nothing tells whether they are this request's.
+    """
+    if row.request_hash == "":
+        return len(row.object_ids) == 1
+    return bool(row.request_hash == request_hash)
 
 
 def finish(slot: Slot, *, status: int, object_ids: tuple[UUID, ...]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, connections
+from django.db import DatabaseError, connection, connections
 from django.db.models import Sum
 
 from ambit.corpus.models import Document, Version
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 OWNER = "owner"
 PREFIX = "vector_graph_"
+_NAME = re.compile(PREFIX + "[0-9a-f]{32}")
 ADVISORY_LOCK = 0x616D626974_67
 # Building is quick while the graph fits into this.
 _BUILD_MEMORY = "512MB"
@@ -121,8 +123,7 @@ def arrange_graphs() -> Arrangement:
         demoted = tuple(sorted(standing - kept))
         for tenant_id in demoted:
             _drop(cursor, graph_name(tenant_id))
-        for tenant_id in promoted:
-            _build(cursor, tenant_id)
+        promoted = tuple(t for t in promoted if _build(cursor, t))
     logger.info(
         "graphs.arranged",
         extra={"promoted": len(promoted), "demoted": len(demoted), "left_out": len(left_out)},
@@ -174,6 +175,7 @@ def _standing(cursor: Any) -> tuple[list[str], set[UUID]]:
         [PREFIX.replace("_", r"\_") + "%"],
     )
     rows = cursor.fetchall()
+    rows = [(name, valid) for name, valid in rows if _NAME.fullmatch(name)]
     broken = [name for name, valid in rows if not valid]
     return broken, {UUID(name.removeprefix(PREFIX)) for name, valid in rows if valid}
 
@@ -187,9 +189,16 @@ def _rows_at_most(cursor: Any) -> float:
     return float(cursor.fetchone()[0])
 
 
-def _build(cursor: Any, tenant_id: UUID) -> None:
+def _build(cursor: Any, tenant_id: UUID) -> bool:
+    """Build a graph; where it fails, leave nothing half built, and the other tenants theirs."""
     cursor.execute("SELECT set_config('maintenance_work_mem', %s, false)", [_BUILD_MEMORY])
-    cursor.execute(_BUILD.format(name=graph_name(tenant_id), tenant_id=tenant_id))
+    try:
+        cursor.execute(_BUILD.format(name=graph_name(tenant_id), tenant_id=tenant_id))
+    except DatabaseError as error:
+        logger.warning("graphs.not_built", extra={"error": type(error).__name__})
+        _drop(cursor, graph_name(tenant_id))
+        return False
+    return True
 
 
 def _drop(cursor: Any, name: str) -> None:

@@ -13,6 +13,8 @@ from tenants.scope import current_tenant_id
 
 CONFIGURATION = "english"
 HASH_HEX_DIGITS = 14
+# Each word is looked for in each passage that any of them finds.
+MAX_QUERY_WORDS = 64
 
 
 def lexeme_vectors(texts: Sequence[str]) -> list[str]:
@@ -33,10 +35,11 @@ def lexeme_vectors(texts: Sequence[str]) -> list[str]:
 
 
 def lexeme_queries(text: str) -> list[str]:
-    """Return a tsquery literal for each of the text's words."""
+    """Return a tsquery literal for each of the text's first words, as many as are worth their time."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT lexeme FROM unnest(to_tsvector(%s::regconfig, %s))", [CONFIGURATION, text]
+            "SELECT lexeme FROM unnest(to_tsvector(%s::regconfig, %s)) ORDER BY positions[1] LIMIT %s",
+            [CONFIGURATION, text, MAX_QUERY_WORDS],
         )
         lexemes = [row[0] for row in cursor.fetchall()]
     hashes = _Hashes(current_tenant_id())

@@ -186,6 +186,7 @@ class ChunkLexemes(DocumentPart):
 
     class Meta:
         indexes = [
-            models.Index(fields=["tenant_id", "audience_id"], name="lexemes_by_audience"),
+            # In order of id, so that a sample is the same rows wherever they lie.
+            models.Index(fields=["tenant_id", "audience_id", "id"], name="lexemes_by_audience"),
             models.Index(fields=["tenant_id", "document_id"], name="lexemes_by_document"),
         ]

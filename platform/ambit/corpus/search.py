@@ -4,7 +4,8 @@ Both legs run under the clearance's audiences in one statement: the visible vect
 words; ranks are fused reciprocally (Cormack, Clarke, Büttcher, SIGIR 2009). Vectors are scanned, which
 is exact, or where a big tenant's graph is quicker, found along it and scanned after all when it comes
 up short. A word weighs as much as it is rare (the idf of Robertson and Spärck Jones, JASIS 1976) in a
-sample of what the caller sees. Nothing in a score depends on a row the caller cannot see.
+sample of what the caller sees. Nothing in a score depends on a row the caller cannot see, but for what
+a walk along the tenant's own graph can miss.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from tenants.scope import current_tenant_id
 RRF_K = 10
 TEXT_WEIGHT = 0.5
 MAX_K = 100
-# Passages are found by the words that at most a tenth of the sample holds, unless all are common
-# or the sample says too little; all words count in their scores.
+# Passages are found by the words that at most a tenth of the sample holds, unless these find fewer
+# than were asked for or the sample says too little; all words count in their scores.
 SAMPLED_AUDIENCES, SAMPLED_ROWS, TELLING_ROWS = 20, 500, 250
 
 _STATEMENT = """
@@ -39,7 +40,8 @@ WITH near AS MATERIALIZED (
     SELECT taken.lexemes FROM unnest(%(sampled)s::uuid[]) AS a (id), LATERAL (
         SELECT l.lexemes FROM corpus_chunklexemes l
         JOIN corpus_document d ON d.tenant_id = %(tenant)s AND d.id = l.document_id
-        WHERE l.tenant_id = %(tenant)s AND l.audience_id = a.id LIMIT %(sampled_rows)s
+        WHERE l.tenant_id = %(tenant)s AND l.audience_id = a.id
+        ORDER BY l.id LIMIT %(sampled_rows)s
     ) taken
 ), words AS MATERIALIZED (
     SELECT word::tsquery AS word,
@@ -48,15 +50,14 @@ WITH near AS MATERIALIZED (
     FROM unnest(%(words)s::text[]) AS word
 ), weighed AS MATERIALIZED (
     SELECT word, ln(1 + (n_sampled - n + 0.5) / (n + 0.5)) AS weight,
-           n_sampled < %(telling)s OR n <= n_sampled / 10 AS is_telling
+           %(every_word)s OR n_sampled < %(telling)s OR n <= n_sampled / 10 AS is_telling
     FROM words
 ), said AS MATERIALIZED (
     SELECT id, document_id,
            (SELECT sum(weight * ts_rank(lexemes, word, 1)) FROM weighed) AS weight
     FROM corpus_chunklexemes
     WHERE tenant_id = %(tenant)s AND cardinality(%(words)s::text[]) > 0 AND lexemes @@ (
-        SELECT string_agg(word::text, ' | ')::tsquery FROM weighed
-        WHERE is_telling OR NOT EXISTS (SELECT FROM weighed WHERE is_telling)
+        SELECT string_agg(word::text, ' | ')::tsquery FROM weighed WHERE is_telling
     ) {within}
     ORDER BY weight DESC, id LIMIT %(depth)s
 ), near_ranked AS (
@@ -75,11 +76,12 @@ WITH near AS MATERIALIZED (
 ), dropped AS (
     SELECT (SELECT count(*) FROM near) + (SELECT count(*) FROM said)
          - (SELECT count(*) FROM near_ranked) - (SELECT count(*) FROM said_ranked) AS n,
-           (SELECT count(*) FROM near) AS n_near
+           (SELECT count(*) FROM near) AS n_near, (SELECT count(*) FROM said) AS n_said
 )
 SELECT f.score, 1 - (v.embedding <=> %(vector)s::halfvec), c.id, c.document_id, c.version_id,
        ver.number, d.collection_id, d.title_sealed, c.body_sealed, k.wrapped,
-       c.page_first, c.page_last, c.char_start, c.char_end, (SELECT n_near FROM dropped), (SELECT n FROM dropped)
+       c.page_first, c.page_last, c.char_start, c.char_end,
+       (SELECT n_said FROM dropped), (SELECT n_near FROM dropped), (SELECT n FROM dropped)
 FROM fused f
 JOIN corpus_chunk c ON c.tenant_id = %(tenant)s AND c.id = f.id
 JOIN corpus_chunkvector v ON v.tenant_id = %(tenant)s AND v.id = f.id
@@ -126,6 +128,7 @@ def search(
         "sampled": _spread(clearance.audience_ids),
         "sampled_rows": -(-SAMPLED_ROWS // min(SAMPLED_AUDIENCES, len(clearance.audience_ids))),
         "telling": TELLING_ROWS,
+        "every_word": False,
         "collections": list(collection_ids) if collection_ids is not None else None,
         "k": k,
         "depth": max(50, 4 * k),
@@ -137,6 +140,14 @@ def search(
 
 
 def _found(values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    rows = _looked_for(values)
+    if values["words"] and (not rows or rows[0][-3] < values["k"]):
+        # The telling words alone find too little: the common ones are asked too.
+        return _looked_for(values | {"every_word": True})
+    return rows
+
+
+def _looked_for(values: dict[str, Any]) -> list[tuple[Any, ...]]:
     if values["collections"] is not None:
         return _run(values, within=_VISIBLE)
     rows = _walk(values) or _run(values)

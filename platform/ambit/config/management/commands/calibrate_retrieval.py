@@ -34,7 +34,10 @@ class Command(BaseCommand):
         if options["dry_run"]:
             return
         settings.AMBIT_CALIBRATION.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        settings.AMBIT_CALIBRATION.write_text(json.dumps(kept))
+        # In its place at once: a process that starts now reads the old figures or the new.
+        written = settings.AMBIT_CALIBRATION.with_suffix(".new")
+        written.write_text(json.dumps(kept))
+        written.replace(settings.AMBIT_CALIBRATION)
         self.stdout.write(
             f"Kept in {settings.AMBIT_CALIBRATION}; the processes that search read it when they start. "
             "Where they do not share this folder, set the two variables for them."
