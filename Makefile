@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test check test-vllm bench bench-retrieval replay constraints clean
+.PHONY: help serve demo test check test-vllm bench bench-retrieval replay histories constraints clean
 .DELETE_ON_ERROR:
 
 help: ## say what can be made
