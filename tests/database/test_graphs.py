@@ -269,6 +269,27 @@ def test_what_a_broken_build_left_is_not_walked_and_built_anew(place: PrivateDat
     assert firm.tenant_id in done.promoted
 
 
+def test_a_graph_that_cannot_be_built_is_reported_and_holds_up_no_other(
+    place: PrivateDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smaller, bigger = _firm(BIG, seed=17), _firm(BIG + 300, seed=18)
+    right = graphs._BUILD
+
+    class Faulty(str):
+        def format(self, *args: Any, **values: Any) -> str:
+            if values["tenant_id"] == bigger.tenant_id:
+                return "CREATE INDEX CONCURRENTLY no_such ON corpus_chunkvector (no_such)"
+            return right.format(*args, **values)
+
+    monkeypatch.setattr(graphs, "_BUILD", Faulty())
+    done = arrange_graphs()
+
+    assert done.failed == (bigger.tenant_id,)
+    assert smaller.tenant_id in done.promoted
+    assert graph_name(bigger.tenant_id) not in _standing()
+    assert len(bigger.ask(bigger.alice, unit(0))) == 10
+
+
 def test_two_processes_do_not_build_at_once(place: PrivateDatabase) -> None:
     with place.superuser() as superuser:
         superuser.execute("SELECT pg_advisory_lock(%s)", [graphs.ADVISORY_LOCK])

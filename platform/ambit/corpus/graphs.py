@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 from uuid import UUID
 
@@ -63,6 +63,8 @@ class Arrangement:
     demoted: tuple[UUID, ...]
     # Tenants big enough for a graph that the ceiling left without.
     left_out: tuple[UUID, ...]
+    # Tenants whose graph could not be built; their searches scan.
+    failed: tuple[UUID, ...]
 
 
 class AlreadyArranging(RuntimeError):
@@ -117,18 +119,17 @@ def arrange_graphs() -> Arrangement:
         for name in broken:
             _drop(cursor, name)
         if not standing and _rows_at_most(cursor) < settings.AMBIT_GRAPH_MIN_ROWS:
-            return Arrangement((), (), ())
+            return Arrangement((), (), (), ())
         sizes = {tenant_id: _n_chunks(tenant_id) for tenant_id in _tenants()}
-        promoted, kept, left_out = _chosen(sizes, standing)
+        chosen, kept, left_out = _chosen(sizes, standing)
         demoted = tuple(sorted(standing - kept))
         for tenant_id in demoted:
             _drop(cursor, graph_name(tenant_id))
-        promoted = tuple(t for t in promoted if _build(cursor, t))
-    logger.info(
-        "graphs.arranged",
-        extra={"promoted": len(promoted), "demoted": len(demoted), "left_out": len(left_out)},
-    )
-    return Arrangement(promoted, demoted, left_out)
+        promoted = tuple(t for t in chosen if _build(cursor, t))
+    failed = tuple(t for t in chosen if t not in promoted)
+    done = Arrangement(promoted, demoted, left_out, failed)
+    logger.info("graphs.arranged", extra={f.name: len(getattr(done, f.name)) for f in fields(done)})
+    return done
 
 
 def _chosen(

@@ -86,12 +86,12 @@ def _filtered(
                 "An object id looks like doc_0199…, with 32 characters after the underscore."
             )
         found = found.filter(Q(object_id=object_id) | Q(document_ids__contains=[object_id]))
-    for name, edge in (("since", time.min), ("until", time.max)):
+    for name, label, edge in (("since", "From", time.min), ("until", "Until", time.max)):
         if not wanted[name]:
             continue
         day = _day(wanted[name])
         if day is None:
-            problems.append(f"Write the day of “{name}” as year-month-day, such as 2026-03-31.")
+            problems.append(f"Write the day of “{label}” as year-month-day, such as 2026-03-31.")
             continue
         moment = datetime.combine(day, edge, tzinfo=UTC)
         found = found.filter(**{"at__gte" if name == "since" else "at__lte": moment})

@@ -30,6 +30,11 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{len(done.promoted)} tenants were given a graph, {len(done.demoted)} lost theirs."
         )
+        if done.failed:
+            self.stderr.write(
+                f"{len(done.failed)} could not be built: Postgres' log says why (often memory or disk). "
+                "Their searches scan what is visible; the next run tries again."
+            )
         if done.left_out:
             self.stdout.write(
                 f"{len(done.left_out)} more are big enough; AMBIT_GRAPHS_MAX is {settings.AMBIT_GRAPHS_MAX}. "
