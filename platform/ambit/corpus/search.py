@@ -50,9 +50,9 @@ WITH near AS MATERIALIZED (
     FROM unnest(%(words)s::text[]) AS word
 ), weighed AS MATERIALIZED (
     SELECT word, ln(1 + (n_sampled - n + 0.5) / (n + 0.5)) AS weight,
-           %(every_word)s OR n_sampled < %(telling)s OR n <= n_sampled / 10 AS is_telling
+           n_sampled < %(telling)s OR n <= n_sampled / 10 AS is_telling
     FROM words
-), said AS MATERIALIZED (
+), told AS MATERIALIZED (
     SELECT id, document_id,
            (SELECT sum(weight * ts_rank(lexemes, word, 1)) FROM weighed) AS weight
     FROM corpus_chunklexemes
@@ -60,6 +60,17 @@ WITH near AS MATERIALIZED (
         SELECT string_agg(word::text, ' | ')::tsquery FROM weighed WHERE is_telling
     ) {within}
     ORDER BY weight DESC, id LIMIT %(depth)s
+), said AS MATERIALIZED (
+    SELECT id, document_id, weight FROM told WHERE (SELECT count(*) FROM told) >= %(k)s
+    UNION ALL (
+        SELECT id, document_id,
+               (SELECT sum(weight * ts_rank(lexemes, word, 1)) FROM weighed) AS weight
+        FROM corpus_chunklexemes
+        WHERE tenant_id = %(tenant)s AND cardinality(%(words)s::text[]) > 0
+          AND (SELECT count(*) FROM told) < %(k)s
+          AND lexemes @@ (SELECT string_agg(word::text, ' | ')::tsquery FROM weighed) {within}
+        ORDER BY weight DESC, id LIMIT %(depth)s
+    )
 ), near_ranked AS (
     -- Joined to its document: row-level security drops what was hidden a moment ago.
     SELECT n.id, row_number() OVER (ORDER BY n.distance, n.id) AS place
@@ -76,12 +87,12 @@ WITH near AS MATERIALIZED (
 ), dropped AS (
     SELECT (SELECT count(*) FROM near) + (SELECT count(*) FROM said)
          - (SELECT count(*) FROM near_ranked) - (SELECT count(*) FROM said_ranked) AS n,
-           (SELECT count(*) FROM near) AS n_near, (SELECT count(*) FROM said) AS n_said
+           (SELECT count(*) FROM near) AS n_near
 )
 SELECT f.score, 1 - (v.embedding <=> %(vector)s::halfvec), c.id, c.document_id, c.version_id,
        ver.number, d.collection_id, d.title_sealed, c.body_sealed, k.wrapped,
        c.page_first, c.page_last, c.char_start, c.char_end,
-       (SELECT n_said FROM dropped), (SELECT n_near FROM dropped), (SELECT n FROM dropped)
+       (SELECT n_near FROM dropped), (SELECT n FROM dropped)
 FROM fused f
 JOIN corpus_chunk c ON c.tenant_id = %(tenant)s AND c.id = f.id
 JOIN corpus_chunkvector v ON v.tenant_id = %(tenant)s AND v.id = f.id
@@ -128,7 +139,6 @@ def search(
         "sampled": _spread(clearance.audience_ids),
         "sampled_rows": -(-SAMPLED_ROWS // min(SAMPLED_AUDIENCES, len(clearance.audience_ids))),
         "telling": TELLING_ROWS,
-        "every_word": False,
         "collections": list(collection_ids) if collection_ids is not None else None,
         "k": k,
         "depth": max(50, 4 * k),
@@ -140,14 +150,6 @@ def search(
 
 
 def _found(values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    rows = _looked_for(values)
-    if values["words"] and (not rows or rows[0][-3] < values["k"]):
-        # The telling words alone find too little: the common ones are asked too.
-        return _looked_for(values | {"every_word": True})
-    return rows
-
-
-def _looked_for(values: dict[str, Any]) -> list[tuple[Any, ...]]:
     if values["collections"] is not None:
         return _run(values, within=_VISIBLE)
     rows = _walk(values) or _run(values)
