@@ -141,20 +141,6 @@ def test_the_policys_tenant_and_audiences_are_the_index_condition(
         # The list is the policy's own: the statement names no audience.
         assert "audience_id = ANY ((InitPlan" in condition, leg
     assert _whole_scans(plan) == []
-    (sample,) = [n for n in _nodes(plan) if n.get("Subplan Name") == "CTE sample"]
-    # In order of id, which neighbours' deletions do not change as they change where rows lie.
-    assert _is_in_order_of_id(sample), sample
-
-
-def _is_in_order_of_id(sample: dict[str, Any]) -> bool:
-    sorted_by_id = any("l.id" in n.get("Sort Key", []) for n in _nodes(sample))
-    ordered = {"Limit", "Nested Loop", "Index Scan"} >= {
-        n["Node Type"] for n in _nodes(sample) if n.get("Alias") in {None, "l"}
-    }
-    scanned = {n.get("Index Name") for n in _nodes(sample) if n.get("Alias") == "l"}
-    # Both indexes end in the id.
-    by_id = {"lexemes_by_audience", "corpus_chunklexemes_pkey"}
-    return sorted_by_id or (ordered and scanned <= by_id)
 
 
 @pytest.mark.parametrize("analyzed", [False, True])

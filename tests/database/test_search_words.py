@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from django.db import connection
 
+from tenants.scope import tenant_scope
 from tests.database.office import Office, make_office
 from tests.database.worlds import Passage, random_vectors, unit
 
@@ -65,6 +67,36 @@ def test_common_words_alone_are_searched_too(office: Office) -> None:
     office.publish(*(Passage("harbor master", vector) for vector in vectors))
 
     assert len(office.ask(office.bob, "harbor master", mode="text")) == 10
+
+
+def test_what_is_sampled_does_not_follow_where_rows_lie(
+    office: Office, superuser: psycopg.Connection
+) -> None:
+    """A sample in the heap's order would change as neighbours' deletions leave room to move into."""
+    vectors = random_vectors(1000, seed=25)
+    words = (["harbor"] * 9 + ["zebra"] * 11) * 50
+    office.publish(*(Passage(word, vector) for word, vector in zip(words, vectors, strict=True)))
+
+    by_id = _asked_without_an_indexs_order(office)
+    superuser.execute(
+        "WITH moved AS (DELETE FROM corpus_chunklexemes WHERE tenant_id = %(tenant)s RETURNING *)"
+        " INSERT INTO corpus_chunklexemes SELECT * FROM moved ORDER BY lexemes <>"
+        " (SELECT m.lexemes FROM moved m JOIN corpus_chunk c USING (id) WHERE c.ordinal = 0)",
+        {"tenant": office.tenant_id},
+    )
+
+    assert _asked_without_an_indexs_order(office) == by_id == {"harbor"}
+
+
+def _asked_without_an_indexs_order(office: Office) -> set[str]:
+    """Return the texts of the best ten, from a plan in which no index puts rows in order."""
+    with tenant_scope(office.tenant_id, member_id=office.bob):
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_indexscan = off")
+            cursor.execute("SET LOCAL enable_indexonlyscan = off")
+        found = office.ask(office.bob, "harbor zebra", mode="text")
+        assert len(found) == 10
+        return {passage.text for passage in found}
 
 
 def test_a_question_of_no_words_has_no_text_leg(office: Office) -> None:
