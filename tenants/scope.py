@@ -7,7 +7,7 @@ returns to the pool knowing nobody.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
 from uuid import UUID
@@ -17,6 +17,11 @@ from django.db import connections, transaction
 _current: ContextVar[UUID | None] = ContextVar("ambit_tenant", default=None)
 # What the blocks around have set, to be set again when an inner block ends.
 _set: ContextVar[Mapping[str, str]] = ContextVar("ambit_settings", default=MappingProxyType({}))
+
+_SET_LOCAL = """
+SELECT set_config('ambit.' || name, value, true)
+FROM unnest(%s::text[], %s::text[]) AS told (name, value)
+"""
 
 
 class NoTenantScope(RuntimeError):
@@ -37,11 +42,7 @@ def current_tenant_id() -> UUID:
 
 def set_local(name: str, value: str, *, using: str = "default") -> None:
     """Set one of the ambit.* settings for the rest of the transaction, and no longer."""
-    connection = connections[using]
-    if not connection.in_atomic_block:
-        raise NoTenantScope(f"{name} may be set inside a transaction only")
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config(%s, %s, true)", [f"ambit.{name}", value])
+    _tell({name: value}, using=using)
 
 
 @contextmanager
@@ -56,57 +57,69 @@ def tenant_scope(
     outer = _current.get()
     if outer is not None and outer != tenant_id:
         raise WrongTenantScope("a scope of one tenant may not be opened inside another's")
-    inside_transaction = connections["default"].in_atomic_block
+    settings = {"tenant_id": str(tenant_id)}
+    if member_id is not None:
+        settings["member_id"] = str(member_id)
+    if custody:
+        settings["custody"] = "on"
+    # At the end of a transaction Postgres forgets by itself.
+    ends_with_transaction = not connections["default"].in_atomic_block
     with transaction.atomic():
         token = _current.set(tenant_id)
         try:
-            set_local("tenant_id", str(tenant_id))
-            with ExitStack() as scopes:
-                if member_id is not None:
-                    scopes.enter_context(member_scope(member_id))
-                if custody:
-                    scopes.enter_context(custody_scope())
+            with _set_until_the_end(settings, undo=not ends_with_transaction):
                 yield
         finally:
             _current.reset(token)
-            # At the end of a transaction Postgres forgets by itself.
-            if outer is None and inside_transaction and not _is_broken():
-                set_local("tenant_id", "")
 
 
 @contextmanager
 def custody_scope() -> Iterator[None]:
     """See the records of all the tenant's documents until the block ends; never a passage."""
-    with _set_until_the_end("custody", "on"):
+    with _set_inside_a_scope("custody", "on"):
         yield
 
 
 @contextmanager
 def member_scope(member_id: UUID) -> Iterator[None]:
     """See and write what is one member's own, such as saved answers, until the block ends."""
-    with _set_until_the_end("member_id", str(member_id)):
+    with _set_inside_a_scope("member_id", str(member_id)):
         yield
 
 
 @contextmanager
 def audience_scope(audience_ids: Iterable[UUID]) -> Iterator[None]:
     """See what these audiences may read until the block ends; none given, nothing is seen."""
-    with _set_until_the_end("audience_ids", "{" + ",".join(str(a) for a in audience_ids) + "}"):
+    with _set_inside_a_scope("audience_ids", "{" + ",".join(str(a) for a in audience_ids) + "}"):
         yield
 
 
 @contextmanager
-def _set_until_the_end(name: str, value: str) -> Iterator[None]:
+def _set_inside_a_scope(name: str, value: str) -> Iterator[None]:
     current_tenant_id()
+    with _set_until_the_end({name: value}, undo=True):
+        yield
+
+
+@contextmanager
+def _set_until_the_end(settings: Mapping[str, str], *, undo: bool) -> Iterator[None]:
     before = _set.get()
-    set_local(name, value)
-    token = _set.set({**before, name: value})
+    _tell(settings)
+    token = _set.set({**before, **settings})
     try:
         yield
     finally:
         _set.reset(token)
-        if not _is_broken():
-            set_local(name, before.get(name, ""))
+        if undo and not _is_broken():
+            _tell({name: before.get(name, "") for name in settings})
+
+
+def _tell(settings: Mapping[str, str], *, using: str = "default") -> None:
+    connection = connections[using]
+    if not connection.in_atomic_block:
+        raise NoTenantScope(f"{', '.join(settings)} may be set inside a transaction only")
+    with connection.cursor() as cursor:
+        cursor.execute(_SET_LOCAL, [list(settings), list(settings.values())])
 
 
 def _is_broken() -> bool:

@@ -73,7 +73,8 @@ class PrivateDatabase:
             "PASSWORD": self.embedded.secrets[f"password_{role}"],
             "HOST": str(self.embedded.socket_dir),
             "PORT": "",
-            "OPTIONS": {"connect_timeout": 5},
+            # As the application connects, but for the pool.
+            "OPTIONS": {n: v for n, v in base["OPTIONS"].items() if n != "pool"},
         }
         backend = load_backend(base["ENGINE"])
         wrapper: BaseDatabaseWrapper = backend.DatabaseWrapper({**base, **changed}, alias)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.db import connection
+from psycopg import Cursor
 
 from ambit.access.clearance import clearance_for
 from ambit.corpus.search import search
@@ -27,7 +27,7 @@ from tests.database.worlds import (
 
 N_ROWS = 3000
 BIG = {"corpus_chunk", "corpus_chunkvector", "corpus_chunklexemes"}
-# Copies of a document's one chunk; a plan does not depend on what the vectors hold.
+# Copies of a document and of its one chunk; a plan does not depend on what the vectors hold.
 _MULTIPLY = (
     "CREATE TEMP TABLE ids ON COMMIT DROP AS"
     " SELECT gen_random_uuid() AS id, n AS ordinal FROM generate_series(1, {n}) n",
@@ -36,6 +36,8 @@ _MULTIPLY = (
         f" FROM {table} t, ids WHERE t.document_id = '{{document}}'"
         for table in ("corpus_chunk", "corpus_chunkvector", "corpus_chunklexemes")
     ),
+    "INSERT INTO corpus_document SELECT (jsonb_populate_record(d, jsonb_build_object('id', ids.id))).*"
+    " FROM corpus_document d, ids WHERE d.id = '{document}'",
 )
 
 
@@ -78,18 +80,21 @@ def asker(private: PrivateDatabase) -> Iterator[tuple[UUID, UUID]]:
 
 
 def _plan(tenant_id: UUID, member_id: UUID, *, collections: list[UUID] | None) -> dict[str, Any]:
+    """Return the plan that a connection makes of the search statement, and keeps."""
+
     def explain(execute: Any, sql: str, *rest: Any) -> Any:
-        if "near_ranked" not in sql:
-            return execute(sql, *rest)
-        execute(f"EXPLAIN (FORMAT JSON) {sql}", *rest)
-        (found,) = rest[-1]["cursor"].fetchone()
-        raise Explained((found if isinstance(found, list) else json.loads(found))[0]["Plan"])
+        found = execute(sql, *rest)
+        if "near_ranked" in sql:
+            raise Explained(_kept_plan())
+        return found
 
     with (
         pytest.raises(Explained) as explained,
         tenant_scope(tenant_id),
         connection.execute_wrapper(explain),
     ):
+        with connection.cursor() as cursor:
+            cursor.execute("DISCARD PLANS")
         search(
             clearance=clearance_for(member_id=member_id),
             query="harbor",
@@ -98,6 +103,22 @@ def _plan(tenant_id: UUID, member_id: UUID, *, collections: list[UUID] | None) -
             collection_ids=collections,
         )
     return explained.value.plan
+
+
+def _kept_plan() -> dict[str, Any]:
+    with Cursor(connection.connection) as cursor:
+        cursor.execute(
+            "SELECT format('EXECUTE %I (%s)', name,"
+            " (SELECT string_agg('NULL::' || type, ', ') FROM unnest(parameter_types) AS type))"
+            " FROM pg_prepared_statements WHERE statement ~ 'near_ranked'"
+            " ORDER BY prepare_time DESC LIMIT 1",
+            prepare=False,
+        )
+        (kept,) = cursor.fetchone() or ("",)
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {kept}".encode(), prepare=False)
+        (found,) = cursor.fetchone() or ("",)
+        plan: dict[str, Any] = found[0]["Plan"]
+        return plan
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -141,6 +162,11 @@ def test_the_policys_tenant_and_audiences_are_the_index_condition(
         # The list is the policy's own: the statement names no audience.
         assert "audience_id = ANY ((InitPlan" in condition, leg
     assert _whole_scans(plan) == []
+    for ranked in ("CTE near_ranked", "CTE said_ranked"):
+        (part,) = [n for n in _nodes(plan) if n.get("Subplan Name") == ranked]
+        (looked_up,) = [n for n in _nodes(part) if n.get("Relation Name") == "corpus_document"]
+        assert looked_up["Index Name"] == "corpus_document_pkey"
+        assert "id = " in looked_up["Index Cond"].replace("tenant_id = ", "")
 
 
 @pytest.mark.parametrize("analyzed", [False, True])

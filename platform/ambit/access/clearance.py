@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
 from ambit.corpus.types import Clearance
 from tenants.scope import current_tenant_id
+from tenants.statements import run_prepared
 
 # Groups are followed level by level, a level being an array: the planner cannot guess how many groups a
 # member has, and this way need not. UNION ends a cycle. Each arm is a range of an index.
@@ -92,6 +91,4 @@ def readers_of(*, audience_id: UUID) -> set[UUID]:
 
 
 def _rows(statement: str, **values: UUID) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, {"tenant": current_tenant_id(), **values})
-        return list(cursor.fetchall())
+    return run_prepared(statement, {"tenant": current_tenant_id(), **values})

@@ -132,13 +132,15 @@ WHITENOISE_USE_FINDERS = True
 FILE_UPLOAD_HANDLERS = ["ambit.api.uploads.AnonymousTemporaryFileUploadHandler"]
 
 
-def _database(url: str, *, pool: int) -> dict[str, Any]:
+def _database(url: str, *, pool: int = 0, prepared: bool = False) -> dict[str, Any]:
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     host = query.pop("host", "") or parts.hostname or ""
     options: dict[str, Any] = {**query, "connect_timeout": 5}
     if pool:
         options["pool"] = {"min_size": 1, "max_size": pool, "timeout": 10}
+    if prepared:
+        options["prepare_threshold"] = 0
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),
@@ -153,6 +155,8 @@ def _database(url: str, *, pool: int) -> dict[str, Any]:
     }
 
 
+# The application's statements that each request sends are planned once a connection.
+_PREPARED = env_bool("AMBIT_PREPARED_STATEMENTS", default=True)
 _POOL = env_int("AMBIT_DATABASE_POOL", default=8, minimum=0)
 DATABASES = {
     # The application: subject to every policy, owns nothing.
@@ -163,6 +167,7 @@ DATABASES = {
             lambda: EMBEDDED.database_url("ambit_app"),
         ),
         pool=_POOL,
+        prepared=_PREPARED,
     ),
 }
 # The other roles are configured only in the processes that need them: operator in the web process,
@@ -174,7 +179,7 @@ for _alias, _name in (
 ):
     _url = env_str(_name) or ("" if PRODUCTION else EMBEDDED.database_url(f"ambit_{_alias}"))
     if _url:
-        DATABASES[_alias] = _database(_url, pool=0)
+        DATABASES[_alias] = _database(_url)
 DATABASE_ROUTERS = ["ambit.config.routers.RoleRouter"]
 
 REDIS_URL = _production("REDIS_URL", "the broker", lambda: EMBEDDED.redis_url)
@@ -184,12 +189,10 @@ AMBIT_EMBED_URL = _production(
 AMBIT_EMBED_KEY = env_str("AMBIT_EMBED_KEY")
 AMBIT_EMBED_MODEL = env_str("AMBIT_EMBED_MODEL", "all-MiniLM-L6-v2")
 # Up to so many visible rows a search scans them, which is exact; beyond, a graph of the tenant's own
-# may be quicker. `manage.py calibrate_retrieval` measures the figures of this machine.
+# may be quicker. `manage.py calibrate_retrieval` measures the figure of this machine.
 AMBIT_CALIBRATION = AMBIT_DATA_DIR / "retrieval.json"
-_measured = read_calibration(AMBIT_CALIBRATION)
-AMBIT_EXACT_ROWS = env_int("AMBIT_EXACT_ROWS", default=_measured.get("AMBIT_EXACT_ROWS", 10_000))
-AMBIT_GRAPH_COST_RATIO = env_int(
-    "AMBIT_GRAPH_COST_RATIO", default=_measured.get("AMBIT_GRAPH_COST_RATIO", 45), minimum=1
+AMBIT_EXACT_ROWS = env_int(
+    "AMBIT_EXACT_ROWS", default=read_calibration(AMBIT_CALIBRATION).get("AMBIT_EXACT_ROWS", 10_000)
 )
 # Tenants of so many vectors get a graph, as many tenants as the ceiling; 0 means always exact.
 AMBIT_GRAPH_MIN_ROWS = env_int("AMBIT_GRAPH_MIN_ROWS", default=10_000, minimum=1)

@@ -1,14 +1,14 @@
-"""Big tenants' own vector graphs: who gets one, and whether a search should walk it.
+"""Big tenants' own vector graphs: who gets one.
 
 A graph (HNSW) is a partial index over ONE tenant's vectors. NEVER one that tenants share: it would
-make a tenant's results and times depend on what its neighbours hold. Without a graph, and wherever
-scanning is as quick, search scans the visible rows, which is exact.
+make a tenant's results and times depend on what its neighbours hold. Without a graph, and where few
+rows are visible, search scans the visible rows, which is exact; the database's nearest_along_graph()
+walks a graph, or leaves it where too few of the rows around a question are visible.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,13 +17,13 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, connection, connections
+from django.db import DatabaseError, connections
 from django.db.models import Sum
 
 from ambit.corpus.models import Document, Version
 from tenants.models import Tenant
 from tenants.queries import OPERATOR
-from tenants.scope import current_tenant_id, tenant_scope
+from tenants.scope import tenant_scope
 
 logger = logging.getLogger(__name__)
 
@@ -33,20 +33,6 @@ _NAME = re.compile(PREFIX + "[0-9a-f]{32}")
 ADVISORY_LOCK = 0x616D626974_67
 # Building is quick while the graph fits into this.
 _BUILD_MEMORY = "512MB"
-_GRAPH = """
-SELECT greatest(c.reltuples, 0) FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid
-WHERE c.oid = to_regclass(%s) AND i.indisvalid
-"""
-# The policy's tenant and audiences are the condition of an index-only scan that stops at the limit.
-_MORE_VISIBLE = """
-SELECT EXISTS (SELECT FROM corpus_chunkvector WHERE tenant_id = %s OFFSET %s LIMIT 1)
-"""
-# Left alone, the planner reads all visible rows and sorts them: it does not know how many they are.
-_WALK = """
-SELECT set_config('enable_sort', 'off', true),
-       set_config('hnsw.iterative_scan', 'relaxed_order', true),
-       set_config('hnsw.ef_search', %s, true)
-"""
 # Names and predicates of an index take no parameters; both come from the tenant's own UUID.
 _BUILD = """
 CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON corpus_chunkvector
@@ -69,38 +55,6 @@ class Arrangement:
 
 class AlreadyArranging(RuntimeError):
     """Another process is building graphs; nothing was done."""
-
-
-def graph_pays(*, depth: int) -> bool:
-    """Say whether the tenant's graph finds the nearest `depth` rows sooner than a scan of the visible.
-
-    A scan costs visible rows; a walk costs about depth / share visited ones, where share is the
-    visible part of the tenant. They meet at visible² = ratio · depth · rows of the tenant. In the
-    caller's audience scope; the rows looked at are the caller's own.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_GRAPH, [f"public.{graph_name(current_tenant_id())}"])
-        found = cursor.fetchone()
-        if found is None:
-            return False
-        limit = exact_limit(n_rows=found[0], depth=depth)
-        cursor.execute(_MORE_VISIBLE, [current_tenant_id(), limit])
-        return bool(cursor.fetchone()[0])
-
-
-def exact_limit(*, n_rows: float, depth: int) -> int:
-    """Return the number of visible rows up to which a scan is chosen."""
-    meeting = math.sqrt(settings.AMBIT_GRAPH_COST_RATIO * depth * n_rows)
-    return max(settings.AMBIT_EXACT_ROWS, math.ceil(meeting))
-
-
-@contextmanager
-def walking(*, depth: int) -> Iterator[None]:
-    """Let the block's statement go along the graph until it has found `depth` visible rows."""
-    with connection.cursor() as cursor:
-        cursor.execute(_WALK, [str(min(1000, max(100, 2 * depth)))])
-        yield
-        cursor.execute("SELECT set_config('enable_sort', 'on', true)")
 
 
 def graph_name(tenant_id: UUID) -> str:

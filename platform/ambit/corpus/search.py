@@ -15,15 +15,15 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from django.db import connection
+from django.conf import settings
 from pgvector import HalfVector
 
-from ambit.corpus.graphs import graph_pays, walking
 from ambit.corpus.lexemes import lexeme_queries
 from ambit.corpus.queries import reading
 from ambit.corpus.types import Clearance, Mode, Passage
 from ambit.corpus.vault import open_vault
 from tenants.scope import current_tenant_id
+from tenants.statements import run_prepared
 
 # Reciprocal rank fusion: score = weight / (RRF_K + rank), summed over the legs.
 RRF_K = 10
@@ -34,8 +34,19 @@ MAX_K = 100
 SAMPLED_AUDIENCES, SAMPLED_ROWS, TELLING_ROWS = 20, 500, 250
 
 _STATEMENT = """
-WITH near AS MATERIALIZED (
-    {near}
+WITH walked AS MATERIALIZED (
+    SELECT id, document_id, distance
+    FROM nearest_along_graph(%(vector)s::halfvec, %(depth)s::int, %(exact_rows)s::int)
+    WHERE %(walks)s
+), scanned AS MATERIALIZED (
+    -- The sum keeps the planner from a graph, which could leave visible rows out.
+    SELECT id, document_id, (embedding <=> %(vector)s::halfvec) + 0 AS distance
+    FROM corpus_chunkvector
+    WHERE tenant_id = %(tenant)s AND %(vector)s::halfvec IS NOT NULL
+      AND NOT EXISTS (SELECT FROM walked) {within}
+    ORDER BY distance, id LIMIT %(depth)s
+), near AS MATERIALIZED (
+    SELECT * FROM walked UNION ALL SELECT * FROM scanned
 ), sample AS MATERIALIZED (
     SELECT taken.lexemes FROM unnest(%(sampled)s::uuid[]) AS a (id), LATERAL (
         SELECT l.lexemes FROM corpus_chunklexemes l
@@ -72,12 +83,19 @@ WITH near AS MATERIALIZED (
         ORDER BY weight DESC, id LIMIT %(depth)s
     )
 ), near_ranked AS (
-    -- Joined to its document: row-level security drops what was hidden a moment ago.
+    -- With its document: row-level security drops what was hidden a moment ago. OFFSET keeps the
+    -- planner, who cannot know how few they are, from joining them to all of the tenant's documents.
     SELECT n.id, row_number() OVER (ORDER BY n.distance, n.id) AS place
-    FROM near n JOIN corpus_document d ON d.tenant_id = %(tenant)s AND d.id = n.document_id
+    FROM near n, LATERAL (
+        SELECT FROM corpus_document d
+        WHERE d.tenant_id = %(tenant)s AND d.id = n.document_id OFFSET 0
+    ) visible
 ), said_ranked AS (
     SELECT s.id, row_number() OVER (ORDER BY s.weight DESC, s.id) AS place
-    FROM said s JOIN corpus_document d ON d.tenant_id = %(tenant)s AND d.id = s.document_id
+    FROM said s, LATERAL (
+        SELECT FROM corpus_document d
+        WHERE d.tenant_id = %(tenant)s AND d.id = s.document_id OFFSET 0
+    ) visible
 ), fused AS (
     SELECT coalesce(n.id, s.id) AS id,
            coalesce(1.0 / (%(rrf_k)s + n.place), 0)
@@ -86,13 +104,12 @@ WITH near AS MATERIALIZED (
     ORDER BY score DESC, id LIMIT %(k)s
 ), dropped AS (
     SELECT (SELECT count(*) FROM near) + (SELECT count(*) FROM said)
-         - (SELECT count(*) FROM near_ranked) - (SELECT count(*) FROM said_ranked) AS n,
-           (SELECT count(*) FROM near) AS n_near
+         - (SELECT count(*) FROM near_ranked) - (SELECT count(*) FROM said_ranked) AS n
 )
 SELECT f.score, 1 - (v.embedding <=> %(vector)s::halfvec), c.id, c.document_id, c.version_id,
        ver.number, d.collection_id, d.title_sealed, c.body_sealed, k.wrapped,
        c.page_first, c.page_last, c.char_start, c.char_end,
-       (SELECT n_near FROM dropped), (SELECT n FROM dropped)
+       (SELECT n FROM dropped)
 FROM fused f
 JOIN corpus_chunk c ON c.tenant_id = %(tenant)s AND c.id = f.id
 JOIN corpus_chunkvector v ON v.tenant_id = %(tenant)s AND v.id = f.id
@@ -101,17 +118,10 @@ JOIN corpus_documentkey k ON k.tenant_id = %(tenant)s AND k.document_id = c.docu
 JOIN corpus_version ver ON ver.tenant_id = %(tenant)s AND ver.id = c.version_id
 ORDER BY f.score DESC, f.id
 """
-# The sum keeps the planner from a graph, which could leave visible rows out.
-_SCANNED = """SELECT id, document_id, (embedding <=> %(vector)s::halfvec) + 0 AS distance
-    FROM corpus_chunkvector
-    WHERE tenant_id = %(tenant)s AND %(vector)s::halfvec IS NOT NULL {within}
-    ORDER BY distance, id LIMIT %(depth)s"""
-_WALKED = """SELECT id, document_id, embedding <=> %(vector)s::halfvec AS distance
-    FROM corpus_chunkvector WHERE tenant_id = %(tenant)s
-    ORDER BY embedding <=> %(vector)s::halfvec LIMIT %(depth)s"""
-_VISIBLE = """AND document_id IN (
-    SELECT id FROM corpus_document WHERE tenant_id = %(tenant)s
-    AND (%(collections)s::uuid[] IS NULL OR collection_id = ANY (%(collections)s::uuid[])))"""
+_VISIBLE = """AND document_id IN (SELECT id FROM corpus_document WHERE tenant_id = %(tenant)s)"""
+_IN_COLLECTIONS = """AND document_id IN (
+    SELECT id FROM corpus_document
+    WHERE tenant_id = %(tenant)s AND collection_id = ANY (%(collections)s::uuid[]))"""
 
 
 def search(
@@ -140,6 +150,7 @@ def search(
         "sampled_rows": -(-SAMPLED_ROWS // min(SAMPLED_AUDIENCES, len(clearance.audience_ids))),
         "telling": TELLING_ROWS,
         "collections": list(collection_ids) if collection_ids is not None else None,
+        "exact_rows": settings.AMBIT_EXACT_ROWS,
         "k": k,
         "depth": max(50, 4 * k),
         "rrf_k": RRF_K,
@@ -151,29 +162,18 @@ def search(
 
 def _found(values: dict[str, Any]) -> list[tuple[Any, ...]]:
     if values["collections"] is not None:
-        return _run(values, within=_VISIBLE)
-    rows = _walk(values) or _run(values)
+        return _run(values, within=_IN_COLLECTIONS)
+    rows = _run(values)
     if not rows or rows[0][-1] > 0:
         # Something among the nearest is being hidden: ask again among what is visible.
         return _run(values, within=_VISIBLE)
     return rows
 
 
-def _walk(values: dict[str, Any]) -> list[tuple[Any, ...]] | None:
-    """Return what the tenant's graph finds; None where a scan is as quick or the graph came up short."""
-    if values["vector"] is None or not graph_pays(depth=values["depth"]):
-        return None
-    with walking(depth=values["depth"]):
-        rows = _run(values, near=_WALKED)
-    return rows if rows and rows[0][-2] == values["depth"] else None
-
-
-def _run(
-    values: dict[str, Any], *, near: str = _SCANNED, within: str = ""
-) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(_STATEMENT.format(near=near.format(within=within), within=within), values)
-        return list(cursor.fetchall())
+def _run(values: dict[str, Any], *, within: str = "") -> list[tuple[Any, ...]]:
+    # Along the graph, nothing is known of documents.
+    values = {**values, "walks": not within}
+    return run_prepared(_STATEMENT.format(within=within), values)
 
 
 def _spread(audience_ids: Sequence[UUID]) -> list[UUID]:

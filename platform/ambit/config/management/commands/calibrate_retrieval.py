@@ -1,4 +1,4 @@
-"""Measure this machine's costs of retrieval and keep the thresholds that follow from them."""
+"""Measure what a scanned row costs on this machine and keep the threshold that follows from it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ambit.corpus.calibration import calibrate
 
 class Command(BaseCommand):
     help = (
-        "Measure what a scanned and a visited row cost here, with made-up vectors, and keep up to how "
-        "many visible rows a search scans them all. Takes some seconds; run it when nothing else runs."
+        "Measure what a scanned row costs here, with made-up vectors, and keep up to how many visible "
+        "rows a search scans them all. Takes some seconds; run it when nothing else runs."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -22,13 +22,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         found = calibrate()
-        kept = {
-            "AMBIT_EXACT_ROWS": found.exact_rows,
-            "AMBIT_GRAPH_COST_RATIO": found.graph_cost_ratio,
-        }
-        self.stdout.write(
-            f"A scanned row costs {found.scanned_us:.2f} µs, one more row of a graph {found.visited_us:.1f} µs."
-        )
+        kept = {"AMBIT_EXACT_ROWS": found.exact_rows}
+        self.stdout.write(f"A scanned row costs {found.scanned_us:.2f} µs.")
         for name, value in kept.items():
             self.stdout.write(f"{name}={value}")
         if options["dry_run"]:
@@ -40,5 +35,5 @@ class Command(BaseCommand):
         written.replace(settings.AMBIT_CALIBRATION)
         self.stdout.write(
             f"Kept in {settings.AMBIT_CALIBRATION}; the processes that search read it when they start. "
-            "Where they do not share this folder, set the two variables for them."
+            "Where they do not share this folder, set the variable for them."
         )
