@@ -116,8 +116,8 @@ def _kept_plan() -> dict[str, Any]:
         )
         (kept,) = cursor.fetchone() or ("",)
         cursor.execute(f"EXPLAIN (FORMAT JSON) {kept}".encode(), prepare=False)
-        (found,) = cursor.fetchone() or ("",)
-        plan: dict[str, Any] = found[0]["Plan"]
+        row: Any = cursor.fetchone()
+        plan: dict[str, Any] = row[0][0]["Plan"]
         return plan
 
 
