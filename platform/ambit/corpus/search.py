@@ -18,10 +18,11 @@ import numpy as np
 from django.db import connection
 from pgvector import HalfVector
 
+from ambit.corpus.filters import conditions_on_documents
 from ambit.corpus.graphs import graph_pays, walking
 from ambit.corpus.lexemes import lexeme_queries
 from ambit.corpus.queries import reading
-from ambit.corpus.types import Clearance, Mode, Passage
+from ambit.corpus.types import UNFILTERED, Clearance, Filters, Mode, Passage
 from ambit.corpus.vault import open_vault
 from tenants.scope import current_tenant_id
 
@@ -110,8 +111,7 @@ _WALKED = """SELECT id, document_id, embedding <=> %(vector)s::halfvec AS distan
     FROM corpus_chunkvector WHERE tenant_id = %(tenant)s
     ORDER BY embedding <=> %(vector)s::halfvec LIMIT %(depth)s"""
 _VISIBLE = """AND document_id IN (
-    SELECT id FROM corpus_document WHERE tenant_id = %(tenant)s
-    AND (%(collections)s::uuid[] IS NULL OR collection_id = ANY (%(collections)s::uuid[])))"""
+    SELECT id FROM corpus_document WHERE tenant_id = %(tenant)s {conditions})"""
 
 
 def search(
@@ -121,14 +121,14 @@ def search(
     embedding: Sequence[float] | None,
     k: int,
     mode: Mode = "hybrid",
-    collection_ids: Sequence[UUID] | None = None,
+    filters: Filters = UNFILTERED,
 ) -> list[Passage]:
     """Return the best k passages among exactly those the clearance reaches, best first.
 
-    embedding: the query's vector, needed unless mode is "text". An empty clearance or an empty list
-    of collections returns nothing. Raises WrongClearance in another tenant's scope.
+    embedding: the query's vector, needed unless mode is "text". An empty clearance, or a filter with
+    nothing to choose from, returns nothing. Raises WrongClearance in another tenant's scope.
     """
-    if not clearance.audience_ids or collection_ids == [] or not 1 <= k <= MAX_K:
+    if not clearance.audience_ids or filters.admit_nothing or not 1 <= k <= MAX_K:
         return []
     values: dict[str, Any] = {
         "tenant": current_tenant_id(),
@@ -139,23 +139,24 @@ def search(
         "sampled": _spread(clearance.audience_ids),
         "sampled_rows": -(-SAMPLED_ROWS // min(SAMPLED_AUDIENCES, len(clearance.audience_ids))),
         "telling": TELLING_ROWS,
-        "collections": list(collection_ids) if collection_ids is not None else None,
         "k": k,
         "depth": max(50, 4 * k),
         "rrf_k": RRF_K,
         "text_weight": TEXT_WEIGHT,
     }
     with reading(clearance):
-        return [_passage(row) for row in _found(values)]
+        return [_passage(row) for row in _found(values, filters)]
 
 
-def _found(values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    if values["collections"] is not None:
-        return _run(values, within=_VISIBLE)
+def _found(values: dict[str, Any], filters: Filters) -> list[tuple[Any, ...]]:
+    conditions, more = conditions_on_documents(filters)
+    visible, values = _VISIBLE.format(conditions=conditions), values | more
+    if filters != UNFILTERED:
+        return _run(values, within=visible)
     rows = _walk(values) or _run(values)
     if not rows or rows[0][-1] > 0:
         # Something among the nearest is being hidden: ask again among what is visible.
-        return _run(values, within=_VISIBLE)
+        return _run(values, within=visible)
     return rows
 
 
