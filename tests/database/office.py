@@ -10,7 +10,7 @@ from uuid import UUID
 from ambit.access.clearance import clearance_for
 from ambit.access.types import GrantSpec
 from ambit.corpus.search import search
-from ambit.corpus.types import Mode
+from ambit.corpus.types import UNFILTERED, Filters, Mode
 from ambit.corpus.types import Passage as Found
 from tenants.scope import tenant_scope
 from tests.database.worlds import (
@@ -39,6 +39,7 @@ class Office:
         *passages: Passage,
         collection_id: UUID | None = None,
         grants: Sequence[GrantSpec] | None = None,
+        metadata: dict[str, Any] | None = None,
     ) -> UUID:
         """Publish one document as Alice."""
         return publish(
@@ -47,6 +48,7 @@ class Office:
             collection_id=collection_id or self.collection_id,
             passages=passages,
             grants=grants,
+            metadata=metadata,
         )
 
     def ask(
@@ -57,7 +59,7 @@ class Office:
         *,
         k: int = 10,
         mode: Mode = "hybrid",
-        collection_ids: Sequence[UUID] | None = None,
+        filters: Filters = UNFILTERED,
     ) -> list[Found]:
         """Search as a member."""
         with tenant_scope(self.tenant_id, member_id=member_id):
@@ -67,7 +69,7 @@ class Office:
                 embedding=embedding,
                 k=k,
                 mode=mode,
-                collection_ids=collection_ids,
+                filters=filters,
             )
 
 

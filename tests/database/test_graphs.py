@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,7 @@ from ambit.config.env import InvalidSetting, read_calibration
 from ambit.corpus import graphs
 from ambit.corpus.graphs import AlreadyArranging, Arrangement, arrange_graphs, graph_name
 from ambit.corpus.search import search
+from ambit.corpus.types import UNFILTERED, Filters
 from ambit.corpus.types import Passage as Found
 from tenants.scope import tenant_scope
 from tests.database.private import PrivateDatabase
@@ -50,7 +52,9 @@ class Firm:
     carol: UUID
     documents: tuple[UUID, UUID]
 
-    def ask(self, member_id: UUID, embedding: Any, *, k: int = 10) -> list[Found]:
+    def ask(
+        self, member_id: UUID, embedding: Any, *, k: int = 10, filters: Filters = UNFILTERED
+    ) -> list[Found]:
         """Search by meaning."""
         with tenant_scope(self.tenant_id, member_id=member_id):
             return search(
@@ -59,6 +63,7 @@ class Firm:
                 embedding=embedding.tolist(),
                 k=k,
                 mode="vector",
+                filters=filters,
             )
 
 
@@ -204,6 +209,19 @@ def test_a_graph_that_comes_up_short_is_followed_by_a_scan(place: PrivateDatabas
 
     assert walks == [1], "where nothing visible is near, it does not look further"
     assert found == scanned
+    assert len(found) == 10
+
+
+def test_a_filtered_search_scans_among_what_the_filter_admits(place: PrivateDatabase) -> None:
+    firm = _firm(BIG, seed=19)
+    arrange_graphs()
+
+    with _watching(firm) as walks:
+        found = firm.ask(
+            firm.alice, unit(0), filters=Filters(created_before=datetime(9999, 1, 1, tzinfo=UTC))
+        )
+
+    assert walks == [0]
     assert len(found) == 10
 
 

@@ -24,7 +24,7 @@ from ambit.corpus.queries import (
     visible_documents,
 )
 from ambit.corpus.search import search
-from ambit.corpus.types import Clearance, Mode
+from ambit.corpus.types import Clearance, Filters, Mode
 from ambit.corpus.types import Passage as Found
 from tenants import services
 from tenants.scope import tenant_scope
@@ -217,10 +217,10 @@ def test_an_empty_clearance_finds_lists_and_opens_nothing(office: Office) -> Non
 def test_an_empty_list_of_collections_is_none_of_them(office: Office) -> None:
     office.publish(Passage("harbor", unit(0)))
 
-    assert office.ask(office.bob, "harbor", unit(0), collection_ids=[]) == []
+    assert office.ask(office.bob, "harbor", unit(0), filters=Filters(())) == []
     with tenant_scope(office.tenant_id):
         clearance = clearance_for(member_id=office.bob)
-        listed = list_documents(clearance=clearance, after=None, limit=10, collection_ids=[])
+        listed = list_documents(clearance=clearance, after=None, limit=10, filters=Filters(()))
     assert listed == []
 
 
@@ -230,12 +230,12 @@ def test_naming_collections_narrows_and_never_widens(office: Office) -> None:
     office.publish(Passage("harbor closed", unit(0)), collection_id=hidden)
 
     for collections, expected in (
-        ([office.collection_id], ["harbor open"]),
-        ([hidden], []),
-        ([hidden, office.collection_id], ["harbor open"]),
-        ([uuid4()], []),
+        ((office.collection_id,), ["harbor open"]),
+        ((hidden,), []),
+        ((hidden, office.collection_id), ["harbor open"]),
+        ((uuid4(),), []),
     ):
-        found = office.ask(office.bob, "harbor", unit(0), collection_ids=collections)
+        found = office.ask(office.bob, "harbor", unit(0), filters=Filters(collections))
         assert [p.text for p in found] == expected
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from django.db import connection
 from psycopg import Cursor
 
 from ambit.access.clearance import clearance_for
 from ambit.corpus.search import search
+from ambit.corpus.types import UNFILTERED, Filters
 from tenants.scope import tenant_scope
 from tests.database.private import PrivateDatabase
 from tests.database.worlds import (
@@ -26,6 +30,9 @@ from tests.database.worlds import (
 )
 
 N_ROWS = 3000
+METADATA = Filters(metadata=(("year", (2025, 2026)), ("team", ("a",))))
+SPAN = Filters(created_after=datetime(2026, 1, 1, tzinfo=UTC), updated_before=datetime.now(UTC))
+MANY = Filters(metadata=tuple((f"k{n}", tuple(range(100))) for n in range(20)))
 BIG = {"corpus_chunk", "corpus_chunkvector", "corpus_chunklexemes"}
 # Copies of a document and of its one chunk; a plan does not depend on what the vectors hold.
 _MULTIPLY = (
@@ -79,10 +86,13 @@ def asker(private: PrivateDatabase) -> Iterator[tuple[UUID, UUID]]:
         yield tenant_id, bob
 
 
-def _plan(tenant_id: UUID, member_id: UUID, *, collections: list[UUID] | None) -> dict[str, Any]:
-    """Return the plan that a connection makes of the search statement, and keeps."""
+def _plan(tenant_id: UUID, member_id: UUID, *, filters: Filters = UNFILTERED) -> dict[str, Any]:
+    """Return the plan that a connection makes of the search statement, and keeps where it does."""
 
     def explain(execute: Any, sql: str, *rest: Any) -> Any:
+        if "near_ranked" in sql and filters != UNFILTERED:
+            execute(f"EXPLAIN (FORMAT JSON) {sql}", *rest)
+            raise Explained(_fetched(rest[-1]["cursor"]))
         found = execute(sql, *rest)
         if "near_ranked" in sql:
             raise Explained(_kept_plan())
@@ -100,7 +110,7 @@ def _plan(tenant_id: UUID, member_id: UUID, *, collections: list[UUID] | None) -
             query="harbor",
             embedding=unit(0).tolist(),
             k=10,
-            collection_ids=collections,
+            filters=filters,
         )
     return explained.value.plan
 
@@ -116,9 +126,13 @@ def _kept_plan() -> dict[str, Any]:
         )
         (kept,) = cursor.fetchone() or ("",)
         cursor.execute(f"EXPLAIN (FORMAT JSON) {kept}".encode(), prepare=False)
-        row: Any = cursor.fetchone()
-        plan: dict[str, Any] = row[0][0]["Plan"]
-        return plan
+        return _fetched(cursor)
+
+
+def _fetched(cursor: Any) -> dict[str, Any]:
+    (found,) = cursor.fetchone()
+    plan: dict[str, Any] = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
+    return plan
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -151,7 +165,7 @@ def test_the_policys_tenant_and_audiences_are_the_index_condition(
             superuser.execute("ANALYZE")
 
     with private.in_use():
-        plan = _plan(tenant_id, bob, collections=None)
+        plan = _plan(tenant_id, bob)
 
     legs = _legs(plan)
     assert {leg["Relation Name"] for leg in legs} == {"corpus_chunkvector", "corpus_chunklexemes"}
@@ -170,8 +184,13 @@ def test_the_policys_tenant_and_audiences_are_the_index_condition(
 
 
 @pytest.mark.parametrize("analyzed", [False, True])
-def test_a_search_in_named_collections_reads_rows_of_visible_documents_alone(
-    private: PrivateDatabase, asker: tuple[UUID, UUID], *, analyzed: bool
+@pytest.mark.parametrize(
+    "filters",
+    [Filters((UUID(int=1),)), METADATA, SPAN, MANY],
+    ids=["collections", "metadata", "times", "much metadata"],
+)
+def test_a_filtered_search_reads_rows_of_visible_documents_alone(
+    private: PrivateDatabase, asker: tuple[UUID, UUID], filters: Filters, *, analyzed: bool
 ) -> None:
     tenant_id, bob = asker
     _forget_statistics(private)
@@ -180,7 +199,7 @@ def test_a_search_in_named_collections_reads_rows_of_visible_documents_alone(
             superuser.execute("ANALYZE")
 
     with private.in_use():
-        plan = _plan(tenant_id, bob, collections=[tenant_id])
+        plan = _plan(tenant_id, bob, filters=filters)
 
     for leg in _legs(plan):
         condition = _index_conditions(leg)
@@ -188,6 +207,15 @@ def test_a_search_in_named_collections_reads_rows_of_visible_documents_alone(
         # By audience, or from documents that the policy let through.
         assert "audience_id = ANY" in condition or "document_id = corpus_document" in condition
     assert _whole_scans(plan) == []
+
+
+def test_metadata_is_looked_into_after_the_policy_alone(superuser: psycopg.Connection) -> None:
+    # A function that is not leakproof waits for the policy's conditions, and serves no index before them.
+    leakproof = superuser.execute(
+        "SELECT proname FROM pg_proc WHERE proleakproof AND proname IN ('jsonb_object_field', 'jsonb_eq')"
+    ).fetchall()
+
+    assert leakproof == []
 
 
 def _legs(plan: dict[str, Any]) -> list[dict[str, Any]]:

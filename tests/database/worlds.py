@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -92,6 +93,7 @@ def publish(
     passages: Sequence[Passage],
     grants: Sequence[GrantSpec] | None = None,
     subjects: tuple[SubjectRef, ...] = (),
+    metadata: dict[str, Any] | None = None,
 ) -> UUID:
     """Upload a document and ingest it with the given vectors, in one transaction of its own."""
     with working(tenant_id):
@@ -103,6 +105,7 @@ def publish(
                 file_name="document.txt",
                 media_type="text/plain",
                 chunks=["\n".join(p.text for p in passages).encode()],
+                metadata=metadata or {},
                 subjects=subjects,
                 created_by_id=by,
             ),

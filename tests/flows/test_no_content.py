@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import secrets
 import socket
@@ -42,6 +43,7 @@ SECRET = (
     "file name",
     "query",
     "question",
+    "filter",
     "subject",
     "wrong member",
     "wrong id",
@@ -148,10 +150,16 @@ def _content(redis: Redis, key: bytes) -> bytes:
 def _ask(tenant: Tenant, canary: dict[str, str]) -> None:
     for mode in ("hybrid", "text", "vector"):
         assert tenant.alice.search(f"harbor {canary['query']}", mode=mode)
-    answer = tenant.alice.post(
-        "/v1/answers", question=f"When does the harbor of {canary['question']} open?"
-    )
+    question = f"When does the harbor of {canary['question']} open?"
+    answer = tenant.alice.post("/v1/answers", question=question)
     assert answer["id"]
+    wanted = {canary["filter"]: [canary["filter"], "another"]}
+    tenant.alice.post("/v1/search", query="harbor", metadata=wanted)
+    tenant.alice.post("/v1/answers", question=question, metadata=wanted)
+    for text in (json.dumps(wanted), canary["filter"]):
+        tenant.alice.ask("GET", "/v1/documents", params={"metadata": text})
+    refused = {"query": "harbor", "metadata": {canary["filter"]: [[canary["filter"]]]}}
+    assert canary["filter"] not in tenant.alice.ask("POST", "/v1/search", json=refused).text
 
 
 def _misuse(tenant: Tenant, service: Service, collection: str, canary: dict[str, str]) -> None:

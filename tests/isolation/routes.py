@@ -29,6 +29,7 @@ _KIND_OF_PATH = {
     "erasures": "erasure",
 }
 _GRANTS = [{"principal": "member:{member}", "role": "owner"}]
+_SINCE = {"created_after": "2020-01-01T00:00:00Z", "updated_before": "2999-01-01T00:00:00+01:00"}
 # A valid body or query for each call that takes one: {kind} stands for an id of that kind.
 REQUESTS: dict[str, Any] = {
     "POST v1/tenants": {"name": "A tenant", "slug": "no good slug"},
@@ -39,7 +40,7 @@ REQUESTS: dict[str, Any] = {
     "POST v1/groups": {"external_id": "", "name": ""},
     "POST v1/collections": {"name": "Planted", "grants": _GRANTS},
     "PUT v1/collections/<str:id>/grants": {"grants": _GRANTS},
-    "GET v1/documents": {"collection": "{collection}"},
+    "GET v1/documents": {"collection": "{collection}", "metadata": "{}", **_SINCE},
     "POST v1/documents": {
         "collection": "{collection}",
         "title": "Planted",
@@ -52,8 +53,19 @@ REQUESTS: dict[str, Any] = {
     },
     "PUT v1/documents/<str:id>/content": {"text": "Planted words."},
     "PUT v1/documents/<str:id>/grants": {"grants": _GRANTS},
-    "POST v1/search": {"query": "harbor", "mode": "text", "collections": ["{collection}"]},
-    "POST v1/answers": {"question": "When does the harbor open?", "collections": ["{collection}"]},
+    "POST v1/search": {
+        "query": "harbor",
+        "mode": "text",
+        "collections": ["{collection}"],
+        "metadata": {},
+        **_SINCE,
+    },
+    "POST v1/answers": {
+        "question": "When does the harbor open?",
+        "collections": ["{collection}"],
+        "metadata": {},
+        **_SINCE,
+    },
     "POST v1/erasures": {"documents": ["{document}"], "reason": "asked to"},
     "GET v1/audit/events": {"object": "{document}", "actor": "{member}"},
 }

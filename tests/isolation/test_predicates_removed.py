@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 from uuid import UUID, uuid4
@@ -31,7 +32,7 @@ from ambit.config.settings import EMBEDDED
 from ambit.corpus import queries as corpus_queries
 from ambit.corpus import search as corpus_search
 from ambit.corpus import services as corpus_services
-from ambit.corpus.types import SubjectRef, Upload
+from ambit.corpus.types import Filters, SubjectRef, Upload
 from ambit.erasure import queries as erasure_queries
 from ambit.erasure import services as erasure_services
 from ambit.erasure.models import Erasure
@@ -200,7 +201,7 @@ def _values(attack: Attack, loot: Loot, attacker: Filled) -> dict[str, Any]:
     """Return what to call a function with: its own clearance, and everything else stolen."""
     known = loot.arguments | {
         "clearance": access_clearance.clearance_for(member_id=attacker.alice),
-        "collection_ids": None,
+        "filters": Filters(created_after=datetime.min.replace(tzinfo=UTC)),
         "after": None,
         "since": None,
         "action": None,

@@ -18,7 +18,7 @@ from ambit.answers.cite import cite
 from ambit.answers.generate import generate_draft
 from ambit.answers.retrieve import retrieve, still_visible
 from ambit.answers.types import Answer
-from ambit.corpus.types import Passage
+from ambit.corpus.types import UNFILTERED, Filters, Passage
 from tenants.audit import record
 from tenants.queries import get_tenant
 
@@ -48,7 +48,7 @@ def prepare(
     question: str,
     embedding: Sequence[float],
     k: int,
-    collection_ids: Sequence[UUID] | None,
+    filters: Filters = UNFILTERED,
 ) -> Prepared:
     """Find what the member may see that bears on the question, in the tenant's scope."""
     clearance = clearance_for(member_id=member_id)
@@ -57,7 +57,7 @@ def prepare(
         question=question,
         embedding=embedding,
         k=k,
-        collection_ids=collection_ids,
+        filters=filters,
     )
     record(
         "answer.retrieved",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from uuid import UUID
 
 from ambit.corpus.queries import visible_documents
 from ambit.corpus.search import search
-from ambit.corpus.types import Clearance, Passage
+from ambit.corpus.types import UNFILTERED, Clearance, Filters, Passage
 
 
 def retrieve(
@@ -16,7 +15,7 @@ def retrieve(
     question: str,
     embedding: Sequence[float],
     k: int,
-    collection_ids: Sequence[UUID] | None,
+    filters: Filters = UNFILTERED,
 ) -> list[Passage]:
     """Return up to k passages, best first; none where nothing is permitted."""
     return search(
@@ -24,7 +23,7 @@ def retrieve(
         query=question,
         embedding=embedding,
         k=k,
-        collection_ids=collection_ids,
+        filters=filters,
     )
 
 

@@ -20,6 +20,7 @@ from ambit.answers.queries import get_answer
 from ambit.answers.types import Answer
 from ambit.api import idempotency
 from ambit.api.bodies import PublicId, Text
+from ambit.api.filters import read_filters
 from ambit.api.permissions import Policy
 from ambit.api.search import MAX_QUERY_LENGTH, QuestionInput, within
 from ambit.api.shapes import Output
@@ -129,7 +130,9 @@ class AnswersView(AsyncAmbitView):
                 question=asked["question"],
                 embedding=embedding,
                 k=asked["k"],
-                collection_ids=within(asked["collections"], clearance=clearance),
+                filters=read_filters(
+                    asked, collection_ids=within(asked["collections"], clearance=clearance)
+                ),
             )
             return taken, prepared
 

@@ -18,6 +18,7 @@ from ambit.api.bodies import (
     Whole,
     is_file,
 )
+from ambit.api.filters import EQUAL, FilterFields, WantedInQuery
 from ambit.api.principals import MAX_GRANTS, GrantShape
 from ambit.api.shapes import Output, PageQuery, page_shape
 from ambit.corpus.types import DocumentView, SubjectRef, VersionView
@@ -115,17 +116,20 @@ class AsQuery(Input):
         return {**super().get_fields(), "as": ways}
 
 
-class DocumentsQuery(AsQuery, PageQuery):
+class DocumentsQuery(AsQuery, PageQuery, FilterFields):
     """Which documents."""
 
     collection = PublicId("collection", required=False)
+    metadata = WantedInQuery(
+        required=False, allow_null=True, default=None, help_text=f"A JSON object. {EQUAL}"
+    )
     state = Choice(STATES, required=False, help_text="For administrators, with as=custodian.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuse a filter that would be ignored."""
         if "state" in attrs and attrs["as"] != "custodian":
             raise ValidationError({"state": "Send as=custodian with it."}, code="invalid")
-        return attrs
+        return super().validate(attrs)
 
 
 class DocumentQuery(AsQuery):

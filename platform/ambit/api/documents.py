@@ -24,6 +24,7 @@ from ambit.api.document_shapes import (
     TextInput,
     read_subjects,
 )
+from ambit.api.filters import read_filters
 from ambit.api.pagination import page_of
 from ambit.api.permissions import Policy, RoleMissing
 from ambit.api.principals import GrantOutput, GrantsOrNoneInput, resolve_grants, shown_grants
@@ -75,15 +76,16 @@ class DocumentsView(DocumentBase):
         """List documents; administrators may ask for every record with as=custodian."""
         asked = self.query(DocumentsQuery)
         within = [asked["collection"]] if "collection" in asked else None
+        filters = read_filters(asked, collection_ids=within)
 
         def read(after: UUID | None, limit: int) -> list[Document]:
             if self.as_custodian(asked):
                 return queries.list_documents_as_custodian(
-                    after=after, limit=limit, collection_ids=within, state=asked.get("state")
+                    after=after, limit=limit, filters=filters, state=asked.get("state")
                 )
             clearance = clearance_for(member_id=self.acting_member())
             return queries.list_documents(
-                clearance=clearance, after=after, limit=limit, collection_ids=within
+                clearance=clearance, after=after, limit=limit, filters=filters
             )
 
         page = page_of(read, cursor=asked.get("cursor"), limit=asked["limit"], id_of=lambda d: d.id)

@@ -12,6 +12,7 @@ from drf_spectacular.extensions import (
 from drf_spectacular.openapi import AutoSchema
 
 from ambit.api.authentication import MEMBER_HEADER
+from ambit.api.filters import MAX_CHOICES, MAX_KEYS
 from ambit.api.idempotency import HEADER as IDEMPOTENCY_HEADER
 from ambit.api.idempotency import MAX_LENGTH
 from ambit.api.permissions import Policy
@@ -67,6 +68,43 @@ class JsonObjectField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyp
     def map_serializer_field(self, auto_schema: AutoSchema, direction: str) -> dict[str, Any]:
         """Describe any object."""
         return {"type": "object", "additionalProperties": True}
+
+
+class WantedField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # registers itself
+    """Values of documents' metadata."""
+
+    target_class = "ambit.api.filters.Wanted"
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: str) -> dict[str, Any]:
+        """Describe an object of scalars and lists of them."""
+        scalar = [{"type": name} for name in ("string", "number", "boolean")]
+        several = {"type": "array", "items": {"oneOf": scalar}, "maxItems": MAX_CHOICES}
+        return {
+            "type": "object",
+            "additionalProperties": {"oneOf": [*scalar, several]},
+            "maxProperties": MAX_KEYS,
+            "example": {"year": [2025, 2026], "department": "surgery"},
+        }
+
+
+class WantedInQueryField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # registers itself
+    """The same in an address."""
+
+    target_class = "ambit.api.filters.WantedInQuery"
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: str) -> dict[str, Any]:
+        """Describe JSON text."""
+        return {"type": "string", "example": '{"year": [2025, 2026]}'}
+
+
+class MomentField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # registers itself
+    """Times."""
+
+    target_class = "ambit.api.filters.Moment"
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: str) -> dict[str, Any]:
+        """Describe a time with its offset."""
+        return {"type": "string", "format": "date-time"}
 
 
 class AmbitSchema(AutoSchema):

@@ -12,7 +12,8 @@ from rest_framework.response import Response
 
 from ambit.access.clearance import clearance_for
 from ambit.access.queries import CollectionNotFound, list_collections
-from ambit.api.bodies import Choice, Input, PublicId, Text, Whole
+from ambit.api.bodies import Choice, PublicId, Text, Whole
+from ambit.api.filters import FilterFields, read_filters
 from ambit.api.permissions import Policy
 from ambit.api.shapes import Output
 from ambit.api.views import AmbitView
@@ -27,7 +28,7 @@ DEFAULT_K = 10
 MAX_K = 50
 
 
-class QuestionInput(Input):
+class QuestionInput(FilterFields):
     """How much to look for, and where."""
 
     k = Whole(required=False, default=DEFAULT_K, min_value=1, max_value=MAX_K)
@@ -99,7 +100,9 @@ class SearchView(AmbitView):
                 embedding=vector,  # type: ignore[arg-type]  # a float32 array is a sequence of floats
                 k=asked["k"],
                 mode=asked["mode"],
-                collection_ids=within(asked["collections"], clearance=clearance),
+                filters=read_filters(
+                    asked, collection_ids=within(asked["collections"], clearance=clearance)
+                ),
             )
             record(
                 "search",

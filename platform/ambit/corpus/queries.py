@@ -9,8 +9,9 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import QuerySet
 
+from ambit.corpus.filters import filtered
 from ambit.corpus.models import Document, DocumentKey, Version
-from ambit.corpus.types import Clearance, DocumentView, VersionView
+from ambit.corpus.types import UNFILTERED, Clearance, DocumentView, Filters, VersionView
 from ambit.corpus.vault import Vault, open_vault
 from ambit.files.store import FileMissing, FileName, read
 from tenants.scope import audience_scope, current_tenant_id, custody_scope
@@ -54,18 +55,18 @@ def list_documents(
     clearance: Clearance,
     after: UUID | None,
     limit: int,
-    collection_ids: Sequence[UUID] | None = None,
+    filters: Filters = UNFILTERED,
 ) -> list[DocumentView]:
     """Return the documents a clearance reaches, newest first."""
     with reading(clearance):
-        return _page(Document.objects.all(), after, limit, collection_ids)
+        return _page(filtered(Document.objects.all(), filters), after, limit)
 
 
 def list_documents_as_custodian(
     *,
     after: UUID | None,
     limit: int,
-    collection_ids: Sequence[UUID] | None = None,
+    filters: Filters = UNFILTERED,
     state: str | None = None,
 ) -> list[DocumentView]:
     """Return the tenant's documents newest first, without the erased, for its administrators."""
@@ -74,7 +75,10 @@ def list_documents_as_custodian(
         if state:
             ids = Version.objects.filter(state=state).values("pk")
             found = found.filter(latest_version_id__in=ids)
-        return _page(found, after, limit, collection_ids)
+        if filters.metadata:
+            # What a hidden document's record no longer shows must not be found out by asking for it.
+            found = found.filter(hidden_at__isnull=True)
+        return _page(filtered(found, filters), after, limit)
 
 
 def visible_documents(*, document_ids: Iterable[UUID], clearance: Clearance) -> set[UUID]:
@@ -112,16 +116,9 @@ def read_content(
         raise ContentNotReady(document_id) from error
 
 
-def _page(
-    found: QuerySet[Document],
-    after: UUID | None,
-    limit: int,
-    collection_ids: Sequence[UUID] | None,
-) -> list[DocumentView]:
+def _page(found: QuerySet[Document], after: UUID | None, limit: int) -> list[DocumentView]:
     if after:
         found = found.filter(pk__lt=after)
-    if collection_ids is not None:
-        found = found.filter(collection_id__in=collection_ids)
     return _views(list(found.order_by("-id")[:limit]))
 
 

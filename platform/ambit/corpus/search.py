@@ -16,11 +16,13 @@ from uuid import UUID
 
 import numpy as np
 from django.conf import settings
+from django.db import connection
 from pgvector import HalfVector
 
+from ambit.corpus.filters import conditions_on_documents
 from ambit.corpus.lexemes import lexeme_queries
 from ambit.corpus.queries import reading
-from ambit.corpus.types import Clearance, Mode, Passage
+from ambit.corpus.types import UNFILTERED, Clearance, Filters, Mode, Passage
 from ambit.corpus.vault import open_vault
 from tenants.scope import current_tenant_id
 from tenants.statements import run_prepared
@@ -118,10 +120,8 @@ JOIN corpus_documentkey k ON k.tenant_id = %(tenant)s AND k.document_id = c.docu
 JOIN corpus_version ver ON ver.tenant_id = %(tenant)s AND ver.id = c.version_id
 ORDER BY f.score DESC, f.id
 """
-_VISIBLE = """AND document_id IN (SELECT id FROM corpus_document WHERE tenant_id = %(tenant)s)"""
-_IN_COLLECTIONS = """AND document_id IN (
-    SELECT id FROM corpus_document
-    WHERE tenant_id = %(tenant)s AND collection_id = ANY (%(collections)s::uuid[]))"""
+_VISIBLE = """AND document_id IN (
+    SELECT id FROM corpus_document WHERE tenant_id = %(tenant)s {conditions})"""
 
 
 def search(
@@ -131,14 +131,14 @@ def search(
     embedding: Sequence[float] | None,
     k: int,
     mode: Mode = "hybrid",
-    collection_ids: Sequence[UUID] | None = None,
+    filters: Filters = UNFILTERED,
 ) -> list[Passage]:
     """Return the best k passages among exactly those the clearance reaches, best first.
 
-    embedding: the query's vector, needed unless mode is "text". An empty clearance or an empty list
-    of collections returns nothing. Raises WrongClearance in another tenant's scope.
+    embedding: the query's vector, needed unless mode is "text". An empty clearance, or a filter with
+    nothing to choose from, returns nothing. Raises WrongClearance in another tenant's scope.
     """
-    if not clearance.audience_ids or collection_ids == [] or not 1 <= k <= MAX_K:
+    if not clearance.audience_ids or filters.admit_nothing or not 1 <= k <= MAX_K:
         return []
     values: dict[str, Any] = {
         "tenant": current_tenant_id(),
@@ -149,7 +149,6 @@ def search(
         "sampled": _spread(clearance.audience_ids),
         "sampled_rows": -(-SAMPLED_ROWS // min(SAMPLED_AUDIENCES, len(clearance.audience_ids))),
         "telling": TELLING_ROWS,
-        "collections": list(collection_ids) if collection_ids is not None else None,
         "exact_rows": settings.AMBIT_EXACT_ROWS,
         "k": k,
         "depth": max(50, 4 * k),
@@ -157,23 +156,26 @@ def search(
         "text_weight": TEXT_WEIGHT,
     }
     with reading(clearance):
-        return [_passage(row) for row in _found(values)]
+        return [_passage(row) for row in _found(values, filters)]
 
 
-def _found(values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    if values["collections"] is not None:
-        return _run(values, within=_IN_COLLECTIONS)
-    rows = _run(values)
+def _found(values: dict[str, Any], filters: Filters) -> list[tuple[Any, ...]]:
+    conditions, more = conditions_on_documents(filters)
+    visible = _VISIBLE.format(conditions=conditions)
+    if filters != UNFILTERED:
+        return _run_once(_STATEMENT.format(within=visible), {**values, **more, "walks": False})
+    rows = run_prepared(_STATEMENT.format(within=""), {**values, "walks": True})
     if not rows or rows[0][-1] > 0:
         # Something among the nearest is being hidden: ask again among what is visible.
-        return _run(values, within=_VISIBLE)
+        return run_prepared(_STATEMENT.format(within=visible), {**values, "walks": False})
     return rows
 
 
-def _run(values: dict[str, Any], *, within: str = "") -> list[tuple[Any, ...]]:
-    # Along the graph, nothing is known of documents.
-    values = {**values, "walks": not within}
-    return run_prepared(_STATEMENT.format(within=within), values)
+def _run_once(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Run a statement of which there are too many forms for a connection to keep."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return list(cursor.fetchall())
 
 
 def _spread(audience_ids: Sequence[UUID]) -> list[UUID]:

@@ -12,6 +12,7 @@ from uuid import UUID
 # type "/" subtype, both restricted names of RFC 6838, section 4.2.
 MEDIA_TYPE = re.compile(r"[A-Za-z0-9][\w!#$&^.+-]{0,126}/[A-Za-z0-9][\w!#$&^.+-]{0,126}", re.ASCII)
 Mode = Literal["hybrid", "vector", "text"]
+Scalar = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,31 @@ class Clearance:
     # None: a worker or erasure acting as custodian of named audiences, never a person asking.
     member_id: UUID | None
     audience_ids: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which of the visible documents are meant: those that every condition holds for.
+
+    Left at its default a condition restricts nothing; an empty list of choices admits nothing.
+    """
+
+    collection_ids: tuple[UUID, ...] | None = None
+    # Each key with its choices: the document's own value under it equals one of them, as JSON.
+    metadata: tuple[tuple[str, tuple[Scalar, ...]], ...] = field(default=(), repr=False)
+    # From `after` on, up to and without `before`.
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    updated_after: datetime | None = None
+    updated_before: datetime | None = None
+
+    @property
+    def admit_nothing(self) -> bool:
+        """Say whether no document can meet them, whatever there is."""
+        return self.collection_ids == () or any(not choices for _, choices in self.metadata)
+
+
+UNFILTERED = Filters()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from ambit.answers.flow import Prepared, generate, prepare
 from ambit.answers.retrieve import still_visible
 from ambit.answers.services import withheld
 from ambit.answers.types import Answer
+from ambit.corpus.types import Filters
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable, embed_query
 from ambit.inference.vllm import GenerationRefused, GenerationTimedOut, GenerationUnavailable
 from tenants.audit import acting_as, current_actor, record
@@ -130,7 +131,7 @@ def _asked(tenant_id: UUID, values: dict[str, object]) -> Outcome:
                 question=question,
                 embedding=embedding,
                 k=int(str(values["k"])),
-                collection_ids=[chosen] if chosen else None,
+                filters=Filters(collection_ids=(chosen,) if chosen else None),
             )
             record(
                 "admin.asked_as",

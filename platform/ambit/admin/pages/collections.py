@@ -31,6 +31,7 @@ from ambit.admin.page import here, page, show, to
 from ambit.admin.paths import readers_with_ways
 from ambit.admin.people import grant_lines, principal_suggestions
 from ambit.corpus.queries import list_documents_as_custodian
+from ambit.corpus.types import Filters
 from tenants.audit import record
 
 ROLES: Final = ("admin",)
@@ -106,7 +107,7 @@ def collection(request: HttpRequest, collection_id: UUID) -> HttpResponseBase:
     grants = collection_grants(collection_id=collection_id)
     readers = readers_of(audience_id=found.audience_id)
     documents = list_documents_as_custodian(
-        after=None, limit=SHOWN + 1, collection_ids=[collection_id]
+        after=None, limit=SHOWN + 1, filters=Filters(collection_ids=(collection_id,))
     )
     record("document.records_listed", document_ids=[d.id for d in documents[:SHOWN]])
     return show(

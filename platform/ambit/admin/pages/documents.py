@@ -30,7 +30,7 @@ from ambit.admin.people import grant_lines, principal_suggestions
 from ambit.admin.words import DOCUMENT_STATES, UNFINISHED
 from ambit.corpus.queries import get_document_as_custodian, list_documents_as_custodian
 from ambit.corpus.services import ExternalIdTaken, NotRetryable, delete_document, retry_version
-from ambit.corpus.types import DocumentView, VersionView
+from ambit.corpus.types import DocumentView, Filters, VersionView
 from tenants.audit import record
 from tenants.ids import parse_id, public_id
 
@@ -64,13 +64,13 @@ def documents(request: HttpRequest) -> HttpResponseBase:
     collections = list_collections_as_custodian()
     chosen = parse_id("collection", request.GET.get("collection", ""))
     after = parse_id("document", request.GET.get("after", ""))
-    within = [chosen] if chosen else None
+    within = Filters(collection_ids=(chosen,) if chosen else None)
     state = state if state in DOCUMENT_STATES else ""
     if text:
         found = _titled(text, within, state)
     else:
         found = list_documents_as_custodian(
-            after=after, limit=PER_PAGE + 1, collection_ids=within, state=state or None
+            after=after, limit=PER_PAGE + 1, filters=within, state=state or None
         )
     names = {c.id: c.name for c in collections}
     shown = found[:PER_PAGE]
@@ -202,12 +202,12 @@ def _steps(version: VersionView) -> list[Step]:
     return [Step(name, getattr(version, f"{name}_at")) for name in STEPS]
 
 
-def _titled(text: str, within: list[UUID] | None, state: str) -> list[DocumentView]:
+def _titled(text: str, within: Filters, state: str) -> list[DocumentView]:
     found: list[DocumentView] = []
     after: UUID | None = None
     for _ in range(SEARCHED // 500):
         some = list_documents_as_custodian(
-            after=after, limit=500, collection_ids=within, state=state or None
+            after=after, limit=500, filters=within, state=state or None
         )
         found += [
             d
