@@ -15,6 +15,7 @@ from tests.architecture.sources import Source, last_name, sources
 CLEARANCE_MAKER = "ambit.access.clearance"
 # Modules that send SQL of their own, each with its reason.
 RAW_SQL = {
+    "ambit.access.audiences": "advisory locks and a shared row lock, which the ORM does not have",
     "ambit.access.clearance": "groups are followed at any depth in one statement",
     "ambit.access.holdings": "verifies an erasure by another route than the ORM",
     "ambit.access.queries": "groups are followed at any depth in one statement",

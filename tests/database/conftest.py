@@ -10,6 +10,7 @@ import pytest
 from ambit.config.runtime.supervisor import Stack
 from ambit.config.settings import EMBEDDED
 from tests.database.private import PrivateDatabase, private_database, superuser_url
+from tests.database.readers import Begin, Desk, beside, broken_promises, make_desk
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,3 +29,18 @@ def superuser(_database: None) -> Iterator[psycopg.Connection]:
     """Connect to the session's database as its superuser, to look and never to change."""
     with psycopg.connect(superuser_url(EMBEDDED), autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    """Return a fresh tenant, whose audiences must be in order in the end."""
+    made = make_desk()
+    yield made
+    assert broken_promises(made.tenant_id) == []
+
+
+@pytest.fixture
+def begin() -> Iterator[Begin]:
+    """Return what does something in a transaction of another session."""
+    with beside() as found:
+        yield found

@@ -12,14 +12,10 @@ from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ambit.access.audiences import UnknownPrincipal, audience_for
 from ambit.access.clearance import clearance_for, readers_of
 from ambit.access.models import Audience, AudiencePrincipal
-from ambit.access.services import (
-    UnknownPrincipal,
-    audience_for,
-    create_collection,
-    set_collection_grants,
-)
+from ambit.access.services import create_collection, set_collection_grants
 from ambit.access.types import RoleName
 from ambit.config.settings import EMBEDDED
 from tenants import services

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from ambit.access import clearance, documents
+from ambit.access import audiences, clearance, documents
 from ambit.access import services as access_services
 from ambit.access.models import AudiencePrincipal, Collection
 from ambit.api import authentication, contents, idempotency
@@ -178,7 +178,7 @@ def _sharing_edits_the_audience_that_documents_have_in_common(
             return
         access_services.write_document_grants(document_id=document.id, grants=grants)
         AudiencePrincipal.objects.filter(audience_id=document.audience_id).delete()
-        access_services._write_readers(document.audience_id, grants)
+        audiences.write_readers(document.audience_id, grants)
 
     return _replaced(documents, "write_grants", write)
 

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 
 from tests.browser.desk import signed_in
 from tests.cast import Api, Place
+from tests.database.readers import broken_promises
 from tests.histories import doors
 from tests.histories.model import EDITOR, EVERYBODY, OWNER, READER, Grants
 from tests.histories.sessions import Session
@@ -253,6 +254,10 @@ class Histories(RuleBasedStateMachine):
             if self.answers and turn % DEAR == 1:
                 doors.ask(town, "answers", member, by_key=False)
         doors.revoked_keys(town)
+        for tenant, tenant_id in town.tenant_ids.items():
+            # A digest names those who were erased too.
+            broken = broken_promises(tenant_id, digests=False)
+            town.refuse_more(set(broken), set(), f"who looks at the audiences of {tenant}")
         for tenant in town.tenant_ids:
             doors.bare_door(town, tenant)
         if turn % DEAR == 2 and "adam" not in town.world.suspended:

@@ -22,6 +22,7 @@ import pytest
 from django.db import connection, models, transaction
 from psycopg import sql
 
+from ambit.access import audiences as access_audiences
 from ambit.access import clearance as access_clearance
 from ambit.access import documents as access_documents
 from ambit.access import queries as access_queries
@@ -52,6 +53,7 @@ MODULES: tuple[ModuleType, ...] = (
     tenants_queries,
     tenants_services,
     tenants_holdings,
+    access_audiences,
     access_clearance,
     access_queries,
     access_services,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ambit.access import clearance, documents, services
+from ambit.access import audiences, clearance, documents, services
 from ambit.access.queries import collection_grants
 from ambit.config.runtime.supervisor import Stack
 from tenants import services as directory
@@ -63,12 +63,12 @@ def _keep_readers(planted: pytest.MonkeyPatch) -> None:
 
 
 def _forget_readers(planted: pytest.MonkeyPatch) -> None:
-    original = services._write_readers
+    original = audiences.write_readers
 
     def people_alone(audience_id: Any, grants: Any) -> None:
         original(audience_id, [g for g in grants if g.principal.member_id])
 
-    planted.setattr(services, "_write_readers", people_alone)
+    planted.setattr(services, "write_readers", people_alone)
 
 
 def _do_not_nest(planted: pytest.MonkeyPatch) -> None:

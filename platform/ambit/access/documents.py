@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from ambit.access import queries, services
+from ambit.access import audiences, queries, services
 from ambit.access.types import ROLE_ORDER, GrantSpec, PrincipalRef, RoleName
 from ambit.corpus import services as corpus
-from ambit.corpus.queries import get_document
+from ambit.corpus.queries import DocumentNotFound, get_document, get_document_as_custodian
 from ambit.corpus.types import Clearance, DocumentView, Upload
 from tenants.audit import record
 
@@ -42,7 +42,7 @@ def upload_document(
     """
     audience_id = require_editor(clearance=clearance, collection_id=collection_id)
     if grants is not None:
-        audience_id = services.audience_for(grants=grants)
+        audience_id = audiences.audience_for(grants=grants)
         _require_share(clearance, grants, "editor")
     document_id = corpus.receive_document(
         upload=upload,
@@ -88,7 +88,16 @@ def set_document_grants(
 
     Raises DocumentNotFound, NotAllowed, UnknownPrincipal, GrantsExcludeCaller, ExternalIdTaken.
     """
-    document = _editable(clearance, document_id, "owner")
+    _editable(clearance, document_id, "owner")
+    # Asked again behind whoever changes the same document: who is an owner no more must not undo that.
+    corpus.lock_document(document_id=document_id)
+    document = get_document_as_custodian(document_id=document_id)
+    role = _role(
+        _member(clearance), document_id, document.collection_id, own_grants=document.own_grants
+    )
+    if role is None:
+        raise DocumentNotFound(document_id)
+    _require(role, "owner")
     if grants is None:
         _require_collection(clearance, document.collection_id)
     else:
@@ -97,19 +106,24 @@ def set_document_grants(
 
 
 def write_grants(*, document: DocumentView, grants: Sequence[GrantSpec] | None) -> None:
-    """Replace a document's grants and move it to the audience that follows from them.
+    """Make these a document's grants and have it in the audience that follows from them.
 
-    Checks no role: callers are set_document_grants and the tenant's administrators.
+    Checks no role: callers are set_document_grants and the tenant's administrators. Raises
+    DocumentNotFound, UnknownPrincipal, ExternalIdTaken; then the caller undoes what was written.
     """
+    # As it is now, behind whoever changes the same document: the caller looked before waiting.
+    before = corpus.lock_document(document_id=document.id)
     if grants is None:
         collection = queries.get_collection_as_custodian(collection_id=document.collection_id)
-        audience_id = collection.audience_id
+        after = collection.audience_id
     else:
-        audience_id = services.audience_for(grants=grants)
+        after = audiences.audience_after(document_id=document.id, audience_id=before, grants=grants)
     services.write_document_grants(document_id=document.id, grants=grants or ())
     corpus.move_to_audience(
-        document_id=document.id, audience_id=audience_id, own_grants=grants is not None
+        document_id=document.id, audience_id=after, own_grants=grants is not None
     )
+    if after != before:
+        audiences.collect_audiences(audience_ids=[before])
     record("document.grants_changed", object_id=document.id, document_ids=[document.id])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import connection
 from django.db.models import Q, QuerySet
 
+from ambit.access.audiences import retire_documents
 from ambit.access.clearance import custodian_clearance
 from ambit.access.models import Audience, AudiencePrincipal, Grant
 from ambit.corpus.queries import visible_documents
@@ -24,6 +25,12 @@ def _grants(scope: Scope) -> QuerySet[Grant]:
     )
 
 
+def _destroy_grants(scope: Scope) -> None:
+    # Documents are locked before their grants, as by who shares them. The chunks are gone by now: few rows move.
+    retire_documents(document_ids=scope.document_ids)
+    _grants(scope).delete()
+
+
 def _places(scope: Scope) -> QuerySet[AudiencePrincipal]:
     return AudiencePrincipal.objects.filter(member_id__in=scope.member_ids)
 
@@ -41,7 +48,7 @@ GRANTS = Holding(
     found_by="the ids of documents and member",
     verified_by="a reading of every grant of the tenant",
     find=lambda scope: _grants(scope).count(),
-    destroy=lambda scope: _grants(scope).delete(),
+    destroy=_destroy_grants,
     remains=lambda scope: _left(
         "SELECT document_id, member_id FROM access_grant WHERE tenant_id = %s", scope
     ),

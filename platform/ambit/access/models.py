@@ -19,7 +19,7 @@ class Audience(TenantModel):
     """A set of reading principals that chunks point at.
 
     A collection's audience is edited in place. A document with grants of its own has an interned
-    one, found again by the digest of its principals.
+    one, found again by the digest of its principals: ambit.access.audiences.
     """
 
     digest = models.CharField(max_length=64, null=True)  # noqa: DJ001 - null: a collection's, not interned

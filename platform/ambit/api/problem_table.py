@@ -19,9 +19,10 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions as drf
 
+from ambit.access.audiences import DuplicatePrincipal, UnknownPrincipal
 from ambit.access.documents import GrantsExcludeCaller, NotAllowed
 from ambit.access.queries import CollectionNotFound
-from ambit.access.services import CollectionNameTaken, DuplicatePrincipal, UnknownPrincipal
+from ambit.access.services import CollectionNameTaken
 from ambit.answers.queries import AnswerNotFound
 from ambit.api import authentication, bodies, idempotency, permissions, uploads
 from ambit.api.pagination import BadCursor

@@ -113,6 +113,27 @@ def hide_documents(*, document_ids: Iterable[UUID]) -> int:
     return hidden
 
 
+def lock_document(*, document_id: UUID) -> UUID:
+    """Return the audience of a document that others wait to change until commit; raise DocumentNotFound."""
+    with custody_scope():
+        return _lock(document_id).audience_id
+
+
+def lock_own_audiences(*, document_ids: Iterable[UUID]) -> set[UUID]:
+    """Return the audiences of those documents that have grants of their own, locked in order of id."""
+    with custody_scope():
+        found = Document.objects.filter(pk__in=list(document_ids), own_grants=True)
+        locked = found.select_for_update().order_by("pk")
+        return set(locked.values_list("audience_id", flat=True))
+
+
+def move_all(*, document_ids: Iterable[UUID], audience_id: UUID) -> None:
+    """Give locked documents that have grants of their own another audience."""
+    with custody_scope():
+        found = Document.objects.filter(pk__in=list(document_ids), own_grants=True)
+        found.update(audience_id=audience_id)
+
+
 def move_to_audience(*, document_id: UUID, audience_id: UUID, own_grants: bool) -> None:
     """Give a document another audience; the database moves its chunks along.
 

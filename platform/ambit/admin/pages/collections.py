@@ -11,18 +11,14 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
+from ambit.access.audiences import UnknownPrincipal
 from ambit.access.clearance import readers_of
 from ambit.access.queries import (
     collection_grants,
     get_collection_as_custodian,
     list_collections_as_custodian,
 )
-from ambit.access.services import (
-    CollectionNameTaken,
-    UnknownPrincipal,
-    create_collection,
-    set_collection_grants,
-)
+from ambit.access.services import CollectionNameTaken, create_collection, set_collection_grants
 from ambit.access.types import GrantSpec, PrincipalRef
 from ambit.admin.forms import PlainForm
 from ambit.admin.grants import GONE, GrantsRefused, editor, read_grants

@@ -15,6 +15,7 @@ from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from ambit.access.audiences import UnknownPrincipal
 from ambit.access.documents import write_grants
 from ambit.access.queries import (
     collection_grants,
@@ -22,7 +23,6 @@ from ambit.access.queries import (
     get_collection_as_custodian,
     list_collections_as_custodian,
 )
-from ambit.access.services import UnknownPrincipal
 from ambit.access.types import GrantSpec
 from ambit.admin.grants import GONE, GrantsRefused, editor, read_grants
 from ambit.admin.page import page, show, to
