@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test check test-vllm bench bench-retrieval replay histories constraints clean
+.PHONY: help serve demo test check test-vllm bench bench-retrieval bench-timing replay histories constraints clean
 .DELETE_ON_ERROR:
 
 help: ## say what can be made
@@ -43,6 +43,9 @@ bench: $(DEVELOPED) ## measure; reports figures, asserts nothing
 
 bench-retrieval: $(DEVELOPED) ## retrieval beside its peers, in .venv-bench (BENCH_ARGS="--quick", "--chunks 400k")
 	@$(BIN)/python -m tests.bench.retrieval $(BENCH_ARGS)
+
+bench-timing: $(DEVELOPED) ## what waiting times tell of other tenants and of hidden documents
+	@$(BIN)/python -m pytest -q tests/bench/test_timing.py
 
 replay: $(DEVELOPED) ## replay real grants and revokes of ../shared/data, all allowed sets compared after each
 	@$(BIN)/python -m tests.replay

@@ -10,12 +10,10 @@ is told the same bytes whether a hidden document exists or not.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -24,31 +22,12 @@ from django.db import connection
 from ambit.access.types import GrantSpec, PrincipalRef
 from ambit.config.runtime.supervisor import Stack
 from ambit.corpus import search as search_module
-from tenants.ids import public_id
-from tests.cast import Cast, Person, Place, make_cast, publish
+from tests.cast import publish
 from tests.database.private import PrivateDatabase
+from tests.isolation.town import N_COPIES, TOPICS, Town, empty, fill, filling, neighbour, town_in
 
-N_COPIES = 4_000
-HELD = ("corpus_chunk", "corpus_chunkvector", "corpus_chunklexemes")
-TOPICS = ("harbor dues", "night shift", "visitor badge")
 # What a request says of itself, not of anything stored.
 _OF_THE_REQUEST = re.compile(rb'"(request_id|answer_id)": ?"[^"]*"|"id": ?"ans_[0-9a-f]{32}"')
-_COPY = """
-INSERT INTO {table} SELECT (jsonb_populate_record(b, to_jsonb(ids))).*
-FROM {table} b, ids WHERE b.id = %s
-"""
-_NEAR = """
-UPDATE corpus_chunkvector v SET embedding = a.embedding
-FROM (SELECT embedding, row_number() OVER () - 1 AS n FROM corpus_chunkvector WHERE tenant_id = %s) a
-WHERE v.tenant_id = %s AND a.n = abs(hashtext(v.id::text)) %% %s
-"""
-_SAME_WORDS = """
-UPDATE corpus_chunklexemes v SET lexemes = a.lexemes
-FROM (SELECT lexemes, row_number() OVER () - 1 AS n FROM corpus_chunklexemes WHERE tenant_id = %s) a
-WHERE v.tenant_id = %s AND a.n = abs(hashtext(v.id::text)) %% %s
-"""
-
-
 # The fault: a walk along one graph for all tenants, which ends among the neighbours' rows.
 _SHARED = """
 CREATE OR REPLACE FUNCTION nearest_along_graph(query halfvec, depth int, exact_rows int)
@@ -62,52 +41,6 @@ BEGIN
 END
 $$
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Town:
-    """A, which is watched, and B, which changes."""
-
-    cast: Cast
-    documents: tuple[UUID, ...]
-    n_rows: int
-
-    def actions(self) -> list[Callable[[], Any]]:
-        """Return what A does, each time the same."""
-        adam = self.cast.adam
-        return [
-            *self.readers_actions(),
-            lambda: adam.get("/v1/documents", {"as": "custodian"}),
-            lambda: adam.get("/v1/members"),
-        ]
-
-    def readers_actions(self) -> list[Callable[[], Any]]:
-        """Return what a reader of A does, each time the same."""
-        bob = self.cast.bob
-        first = public_id("document", self.documents[0])
-        gone = public_id("document", UUID(int=self.documents[0].int + 1))
-        searches = [
-            {"query": topic, "k": k, "mode": mode}
-            for topic in TOPICS
-            for k, mode in ((2, "hybrid"), (50, "hybrid"), (2, "vector"), (50, "text"))
-        ]
-        return [
-            *(lambda body=body: bob.post("/v1/search", body) for body in searches),
-            *(lambda t=t: bob.post("/v1/answers", {"question": f"{t}?"}) for t in TOPICS),
-            lambda: bob.get("/v1/documents", {"limit": 2}),
-            lambda: bob.get("/v1/documents", {"cursor": _cursor(bob)}),
-            lambda: bob.get(f"/v1/documents/{first}"),
-            lambda: bob.get(f"/v1/documents/{first}/content", {"as": "text"}),
-            lambda: bob.get(f"/v1/documents/{gone}"),
-            lambda: bob.get("/v1/collections"),
-            lambda: bob.get("/v1/members"),
-        ]
-
-
-def _cursor(person: Person) -> str:
-    found = person.get("/v1/documents", {"limit": 2}).json()["next"]
-    assert found, "A has more than one page"
-    return str(found)
 
 
 def _transcript(actions: list[Callable[[], Any]]) -> list[bytes]:
@@ -142,50 +75,9 @@ def _reads(private: PrivateDatabase) -> dict[str, int]:
 
 @pytest.fixture
 def town(private: PrivateDatabase, embeddings: Stack) -> Iterator[Town]:
-    """Return A with a document for each topic, beside an empty B, in a database of their own."""
-    with private.in_use():
-        cast = make_cast()
-        documents = tuple(
-            publish(cast.alice, cast.here, text=f"All about {topic}. {n} things to know.")
-            for n, topic in enumerate(TOPICS)
-        )
-        town = Town(cast, documents, len(documents))
-        with private.superuser() as superuser:
-            # A third tenant's, so that the tables are no trifle in any of the worlds.
-            elsewhere = make_cast()
-            ballast = publish(elsewhere.mallory, elsewhere.there, text="All about nothing.")
-            _copy(superuser, ballast, n=N_COPIES)
+    """Return A beside an empty B."""
+    with town_in(private) as town:
         yield town
-
-
-def _fill(superuser: psycopg.Connection, town: Town, document: UUID, *, n: int) -> None:
-    """Give B near duplicates of all that A holds: the same vectors, and A's own hashes of its words."""
-    with superuser.transaction():
-        _copy(superuser, document, n=n)
-        for statement in (_NEAR, _SAME_WORDS):
-            superuser.execute(
-                statement.encode(), [town.cast.here.id, town.cast.there.id, town.n_rows]
-            )
-
-
-def _copy(superuser: psycopg.Connection, document: UUID, *, n: int) -> None:
-    with superuser.transaction():
-        superuser.execute(
-            "CREATE TEMP TABLE ids ON COMMIT DROP AS SELECT gen_random_uuid() AS id,"
-            " last + g AS ordinal FROM generate_series(1, %s) g, (SELECT max(ordinal) AS last"
-            " FROM corpus_chunk WHERE document_id = %s)",
-            [n, document],
-        )
-        first = superuser.execute(
-            "SELECT id FROM corpus_chunk WHERE document_id = %s AND ordinal = 0", [document]
-        ).fetchone()
-        assert first is not None
-        for table in HELD:
-            superuser.execute(_COPY.format(table=table).encode(), first)
-
-
-def _neighbour(town: Town) -> UUID:
-    return publish(town.cast.mallory, town.cast.there, text="All about harbor dues.")
 
 
 def test_nothing_that_a_tenant_is_told_depends_on_its_neighbours(
@@ -196,16 +88,16 @@ def test_nothing_that_a_tenant_is_told_depends_on_its_neighbours(
     with _counting(private) as reads_alone:
         alone = _transcript(actions)
 
-    document = _neighbour(town)
+    document = neighbour(town)
     with private.superuser() as superuser:
-        _fill(superuser, town, document, n=N_COPIES)
+        fill(superuser, town, document, n=N_COPIES)
         with _counting(private) as reads_beside:
             beside = _transcript(actions)
-        with _filling(private, town, document):
+        with filling(private, town, document):
             during = _transcript(actions)
         superuser.execute("ANALYZE")
         analyzed = _transcript(actions)
-        _empty(superuser, town.cast.there)
+        empty(superuser, town.cast.there)
         after = _transcript(actions)
 
     for world in (beside, during, analyzed, after):
@@ -222,14 +114,14 @@ def test_a_graph_that_tenants_share_is_seen_by_this_test(
 ) -> None:
     actions = town.actions()
     alone = _transcript(actions)
-    document = _neighbour(town)
+    document = neighbour(town)
     # With the scan after a graph that came up short, even this fault would stay without effect.
     careless = search_module._STATEMENT.replace("NOT EXISTS (SELECT FROM walked)", "NOT %(walks)s")
     assert careless != search_module._STATEMENT
     monkeypatch.setattr(search_module, "_STATEMENT", careless)
 
     with private.superuser() as superuser, _sharing(superuser):
-        _fill(superuser, town, document, n=N_COPIES)
+        fill(superuser, town, document, n=N_COPIES)
         beside = _transcript(actions)
 
     assert beside != alone
@@ -285,31 +177,3 @@ def test_without_a_grant_a_hidden_document_is_as_one_that_does_not_exist(town: T
         cast.bob.get(f"/v1/documents/{i}") for i in (made.json()["id"], f"doc_{uuid4().hex}")
     )
     assert _transcript([lambda: found]) == _transcript([lambda: madeup])
-
-
-@contextmanager
-def _filling(private: PrivateDatabase, town: Town, document: UUID) -> Iterator[None]:
-    """Fill B further and further while the block runs."""
-    over = threading.Event()
-    rounds: list[int] = []
-
-    def fill() -> None:
-        with private.superuser() as superuser:
-            while not over.is_set():
-                _fill(superuser, town, document, n=200)
-                rounds.append(1)
-
-    filler = threading.Thread(target=fill)
-    filler.start()
-    try:
-        yield
-    finally:
-        over.set()
-        filler.join()
-    assert rounds, "B was being filled meanwhile"
-
-
-def _empty(superuser: psycopg.Connection, place: Place) -> None:
-    for table in reversed(HELD):
-        statement = f"DELETE FROM {table} WHERE tenant_id = %s"  # noqa: S608 - one of the three
-        superuser.execute(statement.encode(), [place.id])

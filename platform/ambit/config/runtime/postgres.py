@@ -11,6 +11,8 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
+
 from ambit.config.embedded import DATABASE, ROLES, Embedded
 from ambit.config.runtime.account import Account, let_read, let_through, postgres_account
 from ambit.config.runtime.leftovers import stop_database
@@ -24,10 +26,10 @@ CONFIGURATION = """\
 listen_addresses = ''
 unix_socket_directories = '{socket_dir}'
 max_connections = 60
-shared_buffers = 192MB
+shared_buffers = {buffers_mb}MB
 work_mem = 8MB
 maintenance_work_mem = 64MB
-effective_cache_size = 1GB
+effective_cache_size = {cache_mb}MB
 random_page_cost = 1.1
 jit = off
 fsync = on
@@ -115,7 +117,15 @@ def _before_start(embedded: Embedded, account: Account | None) -> None:
         _create_cluster(embedded, account)
     configuration = embedded.postgres_dir / "ambit.conf"
     socket_dir = str(embedded.socket_dir).replace("'", "''")
-    configuration.write_text(CONFIGURATION.format(socket_dir=socket_dir))
+    memory_mb = psutil.virtual_memory().total // 2**20
+    configuration.write_text(
+        CONFIGURATION.format(
+            socket_dir=socket_dir,
+            # Taken from the machine as they fill, and vectors are quick only from there.
+            buffers_mb=max(128, memory_mb // 16),
+            cache_mb=max(512, memory_mb // 4),
+        )
+    )
     if account is not None:
         os.chown(configuration, account.uid, account.gid)
 
