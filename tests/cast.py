@@ -194,6 +194,7 @@ def upload(
     title: str = "Handbook",
     grants: Sequence[GrantSpec] | None = None,
     subjects: tuple[SubjectRef, ...] = (),
+    language: str | None = None,
 ) -> UUID:
     """Upload a text document as somebody, and leave it waiting for a worker."""
     with as_service(place.id, place.service_key_id):
@@ -205,6 +206,7 @@ def upload(
                 file_name="handbook.txt",
                 media_type="text/plain",
                 chunks=[text.encode()],
+                language=language,
                 subjects=subjects,
                 created_by_id=person.id,
             ),

@@ -39,6 +39,7 @@ class Office:
         *passages: Passage,
         collection_id: UUID | None = None,
         grants: Sequence[GrantSpec] | None = None,
+        language: str | None = None,
     ) -> UUID:
         """Publish one document as Alice."""
         return publish(
@@ -47,6 +48,7 @@ class Office:
             collection_id=collection_id or self.collection_id,
             passages=passages,
             grants=grants,
+            language=language,
         )
 
     def ask(

@@ -92,6 +92,7 @@ def publish(
     passages: Sequence[Passage],
     grants: Sequence[GrantSpec] | None = None,
     subjects: tuple[SubjectRef, ...] = (),
+    language: str | None = None,
 ) -> UUID:
     """Upload a document and ingest it with the given vectors, in one transaction of its own."""
     with working(tenant_id):
@@ -103,6 +104,7 @@ def publish(
                 file_name="document.txt",
                 media_type="text/plain",
                 chunks=["\n".join(p.text for p in passages).encode()],
+                language=language,
                 subjects=subjects,
                 created_by_id=by,
             ),
