@@ -195,6 +195,7 @@ def upload(
     grants: Sequence[GrantSpec] | None = None,
     subjects: tuple[SubjectRef, ...] = (),
     metadata: dict[str, Any] | None = None,
+    language: str | None = None,
 ) -> UUID:
     """Upload a text document as somebody, and leave it waiting for a worker."""
     with as_service(place.id, place.service_key_id):
@@ -207,6 +208,7 @@ def upload(
                 media_type="text/plain",
                 chunks=[text.encode()],
                 metadata=metadata or {},
+                language=language,
                 subjects=subjects,
                 created_by_id=person.id,
             ),

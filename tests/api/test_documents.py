@@ -37,6 +37,44 @@ def test_an_upload_is_accepted_with_its_address(cast: Cast) -> None:
     assert cast.alice.get(response.headers["Location"]).json()["id"] == document["id"]
 
 
+def test_a_declared_language_is_shown_and_an_unknown_one_is_null(cast: Cast) -> None:
+    for sent, shown in (("pt-BR", "pt"), ("DE", "de"), (None, None)):
+        made = cast.alice.post("/v1/documents", text_body(cast, language=sent))
+        assert (made.status_code, made.json()["language"]) == (202, shown)
+    silent = cast.alice.post("/v1/documents", text_body(cast))
+    assert silent.json()["language"] is None
+
+
+@pytest.mark.parametrize("sent", ["german", "de_AT", "", 7, "de" * 20, "de\n-AT"])
+def test_what_is_no_language_is_refused(cast: Cast, sent: object) -> None:
+    refused = cast.alice.post("/v1/documents", text_body(cast, language=sent))
+
+    assert refused.status_code == 400
+    assert refused.json()["errors"][0]["field"] == "language"
+
+
+def test_the_language_is_known_once_the_document_is_ready(cast: Cast) -> None:
+    told = publish(cast.alice, cast.here, language="fr")
+    silent = publish(cast.alice, cast.here)
+
+    shown = [
+        cast.bob.get(f"/v1/documents/{public_id('document', d)}").json()["language"]
+        for d in (told, silent)
+    ]
+    assert shown == ["fr", "en"]
+
+
+def test_new_content_may_be_in_another_language(cast: Cast) -> None:
+    document = public_id("document", publish(cast.alice, cast.here, language="fr"))
+    where = f"/v1/documents/{document}/content"
+
+    declared = cast.alice.put(where, {"text": "Guten Tag", "language": "de"})
+    silent = cast.alice.put(where, {"text": "Guten Tag"})
+
+    assert (declared.status_code, declared.json()["language"]) == (202, "de")
+    assert (silent.status_code, silent.json()["language"]) == (202, None)
+
+
 def test_a_form_takes_a_file_with_fields_as_json(cast: Cast) -> None:
     form = {
         "file": SimpleUploadedFile("Überstunden 2026.txt", b"27 days", "text/plain"),

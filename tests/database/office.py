@@ -40,6 +40,7 @@ class Office:
         collection_id: UUID | None = None,
         grants: Sequence[GrantSpec] | None = None,
         metadata: dict[str, Any] | None = None,
+        language: str | None = None,
     ) -> UUID:
         """Publish one document as Alice."""
         return publish(
@@ -49,6 +50,7 @@ class Office:
             passages=passages,
             grants=grants,
             metadata=metadata,
+            language=language,
         )
 
     def ask(

@@ -181,7 +181,7 @@ def test_nothing_of_an_erased_document_is_in_its_row(forgotten: Forgotten) -> No
             tombstone = get_document_as_custodian(document_id=document_id)
             assert (tombstone.title, tombstone.file_name, tombstone.metadata) == ("", "", {})
             assert tombstone.external_id is None
-            assert tombstone.latest.state == "erased"
+            assert (tombstone.latest.state, tombstone.latest.language) == ("erased", "")
             assert tombstone.erased_at is not None
 
 

@@ -94,6 +94,7 @@ def publish(
     grants: Sequence[GrantSpec] | None = None,
     subjects: tuple[SubjectRef, ...] = (),
     metadata: dict[str, Any] | None = None,
+    language: str | None = None,
 ) -> UUID:
     """Upload a document and ingest it with the given vectors, in one transaction of its own."""
     with working(tenant_id):
@@ -106,6 +107,7 @@ def publish(
                 media_type="text/plain",
                 chunks=["\n".join(p.text for p in passages).encode()],
                 metadata=metadata or {},
+                language=language,
                 subjects=subjects,
                 created_by_id=by,
             ),

@@ -40,6 +40,22 @@ def test_a_text_is_found_by_its_words_and_by_its_meaning_as_soon_as_it_is_ready(
     assert tenant.carol.search("harbor") == []
 
 
+def test_a_text_is_found_in_its_own_language_whether_or_not_that_is_declared(
+    tenant: Tenant,
+) -> None:
+    text = "Die alten Häuser am Hafen werden im nächsten Jahr renoviert."
+    declared = tenant.alice.upload(tenant.collection, "Alte Häuser", language="de-AT")
+    told = tenant.alice.upload(tenant.collection, text)
+    other = tenant.alice.upload(tenant.collection, text, language="fr")
+
+    shown = [tenant.alice.wait(document)["language"] for document in (declared, told, other)]
+
+    assert shown == ["de", "de", "fr"]
+    assert tenant.alice.finds(declared, "Haus", mode="text")
+    assert tenant.alice.finds(told, "Haus", mode="text")
+    assert not tenant.alice.finds(other, "Haus", mode="text")
+
+
 def test_the_states_come_in_order_with_their_times_and_progress_only_grows(tenant: Tenant) -> None:
     document = tenant.alice.upload(tenant.collection, _sections(_word(), n=60))
     seen: list[tuple[str, float]] = []

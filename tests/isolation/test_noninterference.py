@@ -145,7 +145,10 @@ def _sharing(superuser: psycopg.Connection) -> Iterator[None]:
         superuser.execute("DROP INDEX planted")
 
 
-def test_without_a_grant_a_hidden_document_is_as_one_that_does_not_exist(town: Town) -> None:
+@pytest.mark.parametrize("language", ["en", "de", "zh"])
+def test_without_a_grant_a_hidden_document_is_as_one_that_does_not_exist(
+    town: Town, language: str
+) -> None:
     cast = town.cast
     actions = [
         *town.readers_actions(),
@@ -170,6 +173,7 @@ def test_without_a_grant_a_hidden_document_is_as_one_that_does_not_exist(town: T
         cast.here,
         text="All about the night shift secret.",
         grants=[GrantSpec(PrincipalRef(member_id=cast.alice.id), "owner")],
+        language=language,
     )
 
     assert _transcript(actions) == before

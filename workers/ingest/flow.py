@@ -13,6 +13,7 @@ from ambit.inference.embedding import EmbeddingRefused
 from ambit.jobs.services import Claim, keep
 from workers.ingest.chunk import chunk, embedded_text
 from workers.ingest.embed import embed
+from workers.ingest.language import find_language
 from workers.ingest.parse import Limits, ParseFailure, parse
 from workers.ingest.store import store
 
@@ -47,7 +48,8 @@ def ingest(held: Claim) -> None:
         texts = [embedded_text(title=source.title, chunk=span) for span in spans]
         chunks = embed(held, spans=spans, texts=texts)
         corpus.mark_embedded(held, n_chunks=len(chunks))
-        store(held, source=source, parsed=parsed, chunks=chunks)
+        language = source.language or find_language(parsed.text)
+        store(held, source=source, parsed=parsed, chunks=chunks, language=language)
     except corpus.NothingToDo:
         corpus.drop_job(held)
     except ParseFailure as failure:

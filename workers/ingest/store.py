@@ -10,7 +10,12 @@ from workers.ingest.types import ParsedText
 
 
 def store(
-    held: Claim, *, source: Source, parsed: ParsedText, chunks: Sequence[StoredChunk]
+    held: Claim,
+    *,
+    source: Source,
+    parsed: ParsedText,
+    chunks: Sequence[StoredChunk],
+    language: str | None,
 ) -> None:
     """Store a version and finish its job; raise NothingToDo or ClaimLost, and then nothing is found."""
-    store_chunks(held, source=source, chunks=chunks, text=parsed.text)
+    store_chunks(held, source=source, chunks=chunks, text=parsed.text, language=language)

@@ -91,11 +91,14 @@ class ContentView(DocumentBase):
 def _upload(request: Request, document: Document, *, member_id: UUID) -> Upload:
     given = str(request.content_type or "").partition(";")[0].strip().lower()
     data: Any = request.data
+    language = None
     if given == "application/json":
-        text = checked(ContentTextInput, data)["text"]
+        fields = checked(ContentTextInput, data)
+        text, language = fields["text"], fields["language"]
         name, media_type, chunks = TEXT_FILE_NAME, "text/plain", iter([text.encode()])
     elif given.startswith("multipart/"):
-        file = checked(ContentFileInput, data)["file"]
+        fields = checked(ContentFileInput, data)
+        file, language = fields["file"], fields["language"]
         name, media_type, chunks = file.name, file.content_type or "", pieces(file)
     else:
         name, media_type = document.file_name, given
@@ -106,6 +109,7 @@ def _upload(request: Request, document: Document, *, member_id: UUID) -> Upload:
         file_name=name,
         media_type=media_type,
         chunks=chunks,
+        language=language,
         created_by_id=member_id,
     )
 

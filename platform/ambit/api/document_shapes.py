@@ -21,6 +21,7 @@ from ambit.api.bodies import (
 from ambit.api.filters import EQUAL, FilterFields, WantedInQuery
 from ambit.api.principals import MAX_GRANTS, GrantShape
 from ambit.api.shapes import Output, PageQuery, page_shape
+from ambit.corpus.languages import MAX_TAG, primary_subtag
 from ambit.corpus.types import DocumentView, SubjectRef, VersionView
 from tenants.ids import NO_ID, parse_id
 from tenants.models import Member
@@ -44,12 +45,35 @@ class SubjectShape(Input):
         return attrs
 
 
+class Language(Text):
+    """A BCP 47 tag, of which the language itself is taken: de of de-AT."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        words = "What the text is written in, as a BCP 47 tag: de, pt-BR. Left out or null: it is told from the text."
+        super().__init__(
+            max_length=MAX_TAG,
+            required=False,
+            allow_null=True,
+            default=None,
+            help_text=words,
+            **kwargs,
+        )
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the language's short tag."""
+        found = primary_subtag(super().to_internal_value(data))
+        if found is None:
+            raise ValidationError("Send a BCP 47 tag, such as de or pt-BR.", code="invalid")
+        return found
+
+
 class DocumentFields(Input):
     """What describes a document, whatever its content comes as."""
 
     collection = PublicId("collection")
     title = Text(max_length=500, required=False, help_text="Left out: the file's name.")
     external_id = Text(max_length=200, required=False, allow_null=True, default=None)
+    language = Language()
     metadata = JsonObject(required=False, default=dict, help_text="An object of at most 16 KiB.")
     subjects = FormList(child=SubjectShape(), required=False, max_length=MAX_SUBJECTS, default=list)
     grants = FormList(
@@ -89,12 +113,14 @@ class ContentFileInput(Input):
     """New content as a form with a file."""
 
     file = FileField()
+    language = Language()
 
 
 class ContentTextInput(Input):
     """New content as text."""
 
     text = Text(allow_blank=True, trim_whitespace=False)
+    language = Language()
 
 
 class BatchInput(Input):
@@ -192,6 +218,9 @@ class DocumentOutput(Output):
     n_chunks = serializers.IntegerField(source="latest.n_chunks", allow_null=True)
     n_bytes = serializers.IntegerField(source="latest.n_bytes")
     media_type = serializers.CharField(source="latest.media_type")
+    language = serializers.SerializerMethodField(
+        help_text="Short tag of the language by which its words are found; null until known."
+    )
     own_grants = serializers.BooleanField()
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
@@ -203,6 +232,11 @@ class DocumentOutput(Output):
     def get_state(self, document: DocumentView) -> str:
         """Return where the newest version stands."""
         return "erased" if document.erased_at else document.latest.state
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_language(self, document: DocumentView) -> str | None:
+        """Return what it is written in, where that is known."""
+        return document.latest.language or None
 
     @extend_schema_field(ReasonOutput(allow_null=True))
     def get_reason(self, document: DocumentView) -> dict[str, str] | None:

@@ -195,6 +195,7 @@ def upload_one(fields: dict[str, Any], *, member_id: UUID) -> UUID:
             file_name=name,
             media_type=media_type,
             chunks=chunks,
+            language=fields["language"],
             external_id=fields["external_id"],
             metadata=fields["metadata"],
             subjects=read_subjects(fields["subjects"]),

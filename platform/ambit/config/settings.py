@@ -21,6 +21,7 @@ from ambit.config.env import (
     env_str,
     read_calibration,
 )
+from ambit.corpus.languages import CONFIGURATIONS, primary_subtag
 
 BASE_DIR = Path(__file__).resolve().parents[3]
 
@@ -188,6 +189,18 @@ AMBIT_EMBED_URL = _production(
 )
 AMBIT_EMBED_KEY = env_str("AMBIT_EMBED_KEY")
 AMBIT_EMBED_MODEL = env_str("AMBIT_EMBED_MODEL", "all-MiniLM-L6-v2")
+# Whose stems a document's words are indexed by and a question's are looked for: all, or those named.
+AMBIT_LANGUAGES = frozenset(
+    tag.strip() for tag in env_str("AMBIT_LANGUAGES", ",".join(CONFIGURATIONS)).split(",")
+)
+if AMBIT_LANGUAGES - CONFIGURATIONS.keys():
+    raise InvalidSetting(f"AMBIT_LANGUAGES must be some of {', '.join(CONFIGURATIONS)}")
+# By which words are stemmed where no language is declared and none can be told; "und": as they stand.
+AMBIT_LANGUAGE = env_str("AMBIT_LANGUAGE", "en")
+if primary_subtag(AMBIT_LANGUAGE) != AMBIT_LANGUAGE:
+    raise InvalidSetting(
+        f"AMBIT_LANGUAGE must be a language's short tag such as en; it is {AMBIT_LANGUAGE!r}"
+    )
 # Up to so many visible rows a search scans them, which is exact; beyond, a graph of the tenant's own
 # may be quicker. `manage.py calibrate_retrieval` measures the figure of this machine.
 AMBIT_CALIBRATION = AMBIT_DATA_DIR / "retrieval.json"

@@ -54,7 +54,8 @@ _VERSIONS_LEFT = """
 SELECT count(*) FROM corpus_version
 WHERE tenant_id = %(tenant)s AND document_id::text = ANY (%(documents)s)
   AND (file_name_sealed IS NOT NULL OR length(content_mac) > 0 OR state <> 'erased'
-       OR reason <> '' OR reason_code <> '' OR declared_media_type <> '' OR media_type <> '')
+       OR reason <> '' OR reason_code <> '' OR declared_media_type <> '' OR media_type <> ''
+       OR language <> '')
 """
 _UPLOADS_LEFT = """
 SELECT count(*) FROM corpus_document
@@ -192,6 +193,7 @@ def _bury_versions(scope: Scope) -> None:
         file_name_sealed=None,
         declared_media_type="",
         media_type="",
+        language="",
         content_mac=b"",
         n_bytes=0,
         n_pages=None,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import numpy as np
+from django.conf import settings
 from django.utils import timezone
 from numpy.typing import NDArray
 from pgvector import HalfVector
@@ -51,6 +52,8 @@ class Source:
     title: str = field(repr=False)
     file_name: str = field(repr=False)
     media_type: str
+    # As declared; empty: to be found from the text.
+    language: str
 
     def read(self) -> Iterator[bytes]:
         """Yield the original's bytes; raise FileMissing."""
@@ -106,6 +109,7 @@ def open_source(held: Claim) -> Source:
             title=vault.open(document.title_sealed, object_id=document.pk, name="title"),
             file_name=vault.open(version.file_name_sealed, object_id=version.pk, name="file_name"),
             media_type=version.declared_media_type,
+            language=version.language,
         )
 
 
@@ -151,9 +155,16 @@ def known_vectors(held: Claim, *, texts: Sequence[str]) -> dict[str, list[float]
 
 
 def store_chunks(
-    held: Claim, *, source: Source, chunks: Sequence[StoredChunk], text: str | None = None
+    held: Claim,
+    *,
+    source: Source,
+    chunks: Sequence[StoredChunk],
+    text: str | None = None,
+    language: str | None = None,
 ) -> None:
     """Store a version's text and chunks and make them what search finds, in one transaction.
+
+    language: by which its words are stemmed; None: as declared, or else AMBIT_LANGUAGE.
 
     The version before goes in the same transaction: no moment in which neither or both are found.
     Raises NothingToDo, ClaimLost.
@@ -161,15 +172,16 @@ def store_chunks(
     with tenant_scope(held.tenant_id, custody=True):
         hold(held)
         document, version = _still_wanted(held.object_id, lock=True)
+        language = language or version.language or settings.AMBIT_LANGUAGE
         if text is not None:
             # Only now: a deletion waits for this lock, so that no file can come after it.
             source.write_text(text)
         with audience_scope([document.audience_id]):
             replaced = _remove_chunks(document.pk)
-            _insert(document, version.pk, source.vault, chunks)
+            _insert(document, version.pk, source.vault, chunks, language=language)
         now = timezone.now()
         Version.objects.filter(pk=version.pk).update(
-            state=State.READY, ready_at=now, n_chunks_embedded=len(chunks)
+            state=State.READY, ready_at=now, language=language, n_chunks_embedded=len(chunks)
         )
         Document.objects.filter(pk=document.pk).update(
             current_version_id=version.pk, updated_at=now
@@ -245,7 +257,12 @@ def _remove_chunks(document_id: UUID) -> int:
 
 
 def _insert(
-    document: Document, version_id: UUID, vault: Vault, chunks: Sequence[StoredChunk]
+    document: Document,
+    version_id: UUID,
+    vault: Vault,
+    chunks: Sequence[StoredChunk],
+    *,
+    language: str,
 ) -> None:
     tenant_id = current_tenant_id()
     of = {"tenant_id": tenant_id, "document_id": document.pk, "audience_id": document.audience_id}
@@ -276,7 +293,7 @@ def _insert(
         ],
         batch_size=BATCH_ROWS,
     )
-    lexemes = lexeme_vectors([f"{c.section}\n{c.text}" for c in chunks])
+    lexemes = lexeme_vectors([f"{c.section}\n{c.text}" for c in chunks], language=language)
     ChunkLexemes.objects.bulk_create(
         [
             ChunkLexemes(id=chunk_id, lexemes=words, **of)

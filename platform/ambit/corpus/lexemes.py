@@ -1,29 +1,50 @@
-"""Words as keyed hashes: Postgres stems them, Python hashes them, no index holds a plain word."""
+"""Words as keyed hashes: Postgres stems them, Python hashes them, no index holds a plain word.
+
+A document's words are stemmed by its own language. What a question is written in is not asked: each of
+its words is looked for as any stem that any of the languages makes of it. These are the same for every
+tenant and member, so that a question's words say nothing of what is stored.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 
+from ambit.corpus.languages import CONFIGURATIONS, SIMPLE, spaced
 from ambit.keys.sealing import keyed_hash
 from tenants.scope import current_tenant_id
 
-CONFIGURATION = "english"
 HASH_HEX_DIGITS = 14
 # Each word is looked for in each passage that any of them finds.
 MAX_QUERY_WORDS = 64
 
+# A language that this Postgres has no stemmer for is taken as it stands.
+_INDEXED = """
+SELECT t.n, w.lexeme, w.positions
+FROM unnest(%s::text[]) WITH ORDINALITY AS t (body, n), unnest(to_tsvector(coalesce((
+    SELECT oid FROM pg_ts_config
+    WHERE cfgnamespace = 'pg_catalog'::regnamespace AND cfgname = %s
+), 'pg_catalog.simple'::regconfig)::regconfig, t.body)) AS w
+ORDER BY t.n
+"""
+# In all configurations the same word has the same position.
+_ASKED = """
+SELECT place, lexeme, array_agg(cfgname::text)
+FROM pg_ts_config, unnest(to_tsvector(oid::regconfig, %s)) AS w, unnest(w.positions) AS place
+WHERE cfgnamespace = 'pg_catalog'::regnamespace AND cfgname = ANY (%s)
+GROUP BY place, lexeme ORDER BY place, lexeme
+"""
 
-def lexeme_vectors(texts: Sequence[str]) -> list[str]:
+
+def lexeme_vectors(texts: Sequence[str], *, language: str) -> list[str]:
     """Return each text's words as a tsvector literal of keyed hashes with their positions."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT t.n, w.lexeme, w.positions FROM unnest(%s::text[]) WITH ORDINALITY AS t (body, n),"
-            " unnest(to_tsvector(%s::regconfig, t.body)) AS w ORDER BY t.n",
-            [list(texts), CONFIGURATION],
+            _INDEXED, [[spaced(text) for text in texts], _stemmers().get(language, SIMPLE)]
         )
         rows = cursor.fetchall()
     hashes = _Hashes(current_tenant_id())
@@ -35,15 +56,44 @@ def lexeme_vectors(texts: Sequence[str]) -> list[str]:
 
 
 def lexeme_queries(text: str) -> list[str]:
-    """Return a tsquery literal for each of the text's first words, as many as are worth their time."""
+    """Return a tsquery literal for each of the text's first words, as many as are worth their time.
+
+    A word is any of its stems: 'one' | 'other'.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT lexeme FROM unnest(to_tsvector(%s::regconfig, %s)) ORDER BY positions[1] LIMIT %s",
-            [CONFIGURATION, text, MAX_QUERY_WORDS],
-        )
-        lexemes = [row[0] for row in cursor.fetchall()]
+        cursor.execute(_ASKED, [spaced(text), [*_stemmers().values(), SIMPLE]])
+        rows = cursor.fetchall()
+    stems: defaultdict[int, list[str]] = defaultdict(list)
+    known_to: defaultdict[int, set[str]] = defaultdict(set)
+    for place, lexeme, configurations in rows:
+        stems[place].append(lexeme)
+        known_to[place].update(configurations)
+    dropped = _stop_words(known_to)
     hashes = _Hashes(current_tenant_id())
-    return [f"'{hashes[lexeme]}'" for lexeme in lexemes]
+    words = dict.fromkeys(tuple(found) for place, found in stems.items() if place not in dropped)
+    return [
+        " | ".join(f"'{hashes[lexeme]}'" for lexeme in word)
+        for word in list(words)[:MAX_QUERY_WORDS]
+    ]
+
+
+def _stop_words(known_to: Mapping[int, Set[str]]) -> set[int]:
+    """Return the places whose words say nothing in any language that the text is likely to be in.
+
+    A language leaves its stop words out: the text is likely in the one that leaves out the most words,
+    or one fewer. So `the` goes from `the cause of the war`, and `war`, which German leaves out, stays in `war in Iraq`.
+    """
+    left_out = {
+        name: {place for place, names in known_to.items() if name not in names}
+        for name in _stemmers().values()
+    }
+    most = max(map(len, left_out.values()))
+    return set.intersection(*(places for places in left_out.values() if len(places) >= most - 1))
+
+
+def _stemmers() -> dict[str, str]:
+    """Return the configurations in use by language."""
+    return {tag: CONFIGURATIONS[tag] for tag in sorted(settings.AMBIT_LANGUAGES)}
 
 
 class _Hashes(dict[str, str]):

@@ -102,6 +102,8 @@ class Version(DocumentPart):
     file_name_sealed = models.BinaryField(null=True)
     declared_media_type = models.CharField(max_length=200, blank=True)
     media_type = models.CharField(max_length=200, blank=True)
+    # BCP 47 primary subtag by which its words are stemmed: as declared, or else as found when stored.
+    language = models.CharField(max_length=3, blank=True)
     n_bytes = models.BigIntegerField()
     # Keyed, so that it says nothing about the content to who lacks the key.
     content_mac = models.BinaryField()

@@ -192,6 +192,7 @@ def _version_view(version: Version) -> VersionView:
         reason=version.reason,
         attempts=version.attempts,
         media_type=version.media_type or version.declared_media_type,
+        language=version.language,
         n_bytes=version.n_bytes,
         n_pages=version.n_pages,
         n_chunks=version.n_chunks,

@@ -1,7 +1,8 @@
 """The one door to passage text. NEVER returns text without a Clearance.
 
 Both legs run under the clearance's audiences in one statement: the visible vectors and the visible
-words; ranks are fused reciprocally (Cormack, Clarke, Büttcher, SIGIR 2009). Vectors are scanned, which
+words; ranks are fused reciprocally (Cormack, Clarke, Büttcher, SIGIR 2009), the vectors' with less weight
+where these scarcely tell the nearest from the others. Vectors are scanned, which
 is exact, or where a big tenant's graph is quicker, found along it and scanned after all when it comes
 up short. A word weighs as much as it is rare (the idf of Robertson and Spärck Jones, JASIS 1976) in a
 sample of what the caller sees. Nothing in a score depends on a row the caller cannot see, but for what
@@ -30,6 +31,9 @@ from tenants.statements import run_prepared
 # Reciprocal rank fusion: score = weight / (RRF_K + rank), summed over the legs.
 RRF_K = 10
 TEXT_WEIGHT = 0.5
+# A model that does not know the question's language finds everything about equally near. The vectors'
+# weight falls from 1 where the nearest is closer than the fiftieth by less than this (cosine).
+TRUSTED_SPREAD, TRUSTED_ROWS, LEAST_TRUST = 0.25, 50, 0.1
 MAX_K = 100
 # Passages are found by the words that at most a tenth of the sample holds, unless these find fewer
 # than were asked for or the sample says too little; all words count in their scores.
@@ -62,7 +66,8 @@ WITH walked AS MATERIALIZED (
            (SELECT count(*) FROM sample)::float8 AS n_sampled
     FROM unnest(%(words)s::text[]) AS word
 ), weighed AS MATERIALIZED (
-    SELECT word, ln(1 + (n_sampled - n + 0.5) / (n + 0.5)) AS weight,
+    -- ts_rank divides by the number of a word's stems: a word counts once, however many it has.
+    SELECT word, ln(1 + (n_sampled - n + 0.5) / (n + 0.5)) * (numnode(word) + 1) / 2 AS weight,
            n_sampled < %(telling)s OR n <= n_sampled / 10 AS is_telling
     FROM words
 ), told AS MATERIALIZED (
@@ -98,9 +103,13 @@ WITH walked AS MATERIALIZED (
         SELECT FROM corpus_document d
         WHERE d.tenant_id = %(tenant)s AND d.id = s.document_id OFFSET 0
     ) visible
+), telling_apart AS (
+    SELECT CASE WHEN count(*) < %(trusted_rows)s THEN 1 ELSE greatest(%(least_trust)s, least(1,
+               power((max(distance) - min(distance)) / %(trusted_spread)s, 3))) END AS weight
+    FROM (SELECT distance FROM near ORDER BY distance LIMIT %(trusted_rows)s) AS nearest
 ), fused AS (
     SELECT coalesce(n.id, s.id) AS id,
-           coalesce(1.0 / (%(rrf_k)s + n.place), 0)
+           coalesce((SELECT weight FROM telling_apart) / (%(rrf_k)s + n.place), 0)
            + coalesce(%(text_weight)s / (%(rrf_k)s + s.place), 0) AS score
     FROM near_ranked n FULL JOIN said_ranked s ON s.id = n.id
     ORDER BY score DESC, id LIMIT %(k)s
@@ -154,6 +163,9 @@ def search(
         "depth": max(50, 4 * k),
         "rrf_k": RRF_K,
         "text_weight": TEXT_WEIGHT,
+        "trusted_spread": TRUSTED_SPREAD,
+        "trusted_rows": TRUSTED_ROWS,
+        "least_trust": LEAST_TRUST,
     }
     with reading(clearance):
         return [_passage(row) for row in _found(values, filters)]

@@ -173,6 +173,7 @@ def _receive_version(document: Document, vault: Vault, upload: Upload, *, number
             number=number,
             file_name_sealed=vault.seal(upload.file_name, object_id=version_id, name="file_name"),
             declared_media_type=_declared(upload.media_type),
+            language=upload.language or "",
             n_bytes=size,
             content_mac=keyed_hash(digest.digest(), tenant_id=tenant_id, purpose="content"),
         )

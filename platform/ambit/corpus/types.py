@@ -88,6 +88,8 @@ class Upload:
     file_name: str = field(repr=False)
     media_type: str
     chunks: Iterable[bytes] = field(repr=False)
+    # BCP 47 primary subtag; None: to be found from the text.
+    language: str | None = None
     external_id: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict, repr=False)
     subjects: tuple[SubjectRef, ...] = field(default=(), repr=False)
@@ -105,6 +107,8 @@ class VersionView:
     reason: str
     attempts: int
     media_type: str
+    # Empty until known.
+    language: str
     n_bytes: int
     n_pages: int | None
     n_chunks: int | None

@@ -105,6 +105,7 @@ TABLES: dict[str, Table] = {
             "file_name_sealed",
             "declared_media_type",
             "media_type",
+            "language",
             "content_mac",
         ),
         (VERSIONS,),

@@ -238,7 +238,7 @@ def _load_documents(
     texts = _texts()
     # Hashed under one tenant's key for all: of the same number and length as under each its own.
     with tenant_scope(tenants[INDEPENDENT]):
-        lexemes = lexeme_vectors(texts)
+        lexemes = lexeme_vectors(texts, language="en")
     starts = np.flatnonzero(np.diff(workload.documents, prepend=-1))
     vaults, wrapped = _keys(workload, tenants, starts)
     _copy_documents(connection, workload, starts, vaults=vaults, wrapped=wrapped)
@@ -332,12 +332,12 @@ def _copy_documents(
         connection,
         "corpus_version",
         f"{of}, document_id uuid, number int4, state text, reason_code text, reason text, attempts int4,"
-        " declared_media_type text, media_type text, n_bytes int8, content_mac bytea, n_chunks int4,"
+        " declared_media_type text, media_type text, language text, n_bytes int8, content_mac bytea, n_chunks int4,"
         " n_chunks_embedded int4, received_at timestamptz, ready_at timestamptz",
         (
             (
                 make_id("version", d), *base(d, a), make_id("document", d), 1, "ready", "", "", 1,
-                "text/plain", "text/plain", 1000 * n, b"\0" * 32, n, n, NOW, NOW,
+                "text/plain", "text/plain", "en", 1000 * n, b"\0" * 32, n, n, NOW, NOW,
             )
             for d, a, n in numbers
         ),
