@@ -35,8 +35,8 @@ TEXT_WEIGHT = 0.5
 # weight falls from 1 where the nearest is closer than the fiftieth by less than this (cosine).
 TRUSTED_SPREAD, TRUSTED_ROWS, LEAST_TRUST = 0.25, 50, 0.1
 MAX_K = 100
-# Passages are found by the words that at most a tenth of the sample holds, unless these find fewer
-# than were asked for or the sample says too little; all words count in their scores.
+# Passages are found by the rarest words, as many as a tenth of the sample holds between them, unless these
+# find fewer than were asked for or the sample says too little; all words count in their scores.
 SAMPLED_AUDIENCES, SAMPLED_ROWS, TELLING_ROWS = 20, 500, 250
 
 _STATEMENT = """
@@ -68,7 +68,9 @@ WITH walked AS MATERIALIZED (
 ), weighed AS MATERIALIZED (
     -- ts_rank divides by the number of a word's stems: a word counts once, however many it has.
     SELECT word, ln(1 + (n_sampled - n + 0.5) / (n + 0.5)) * (numnode(word) + 1) / 2 AS weight,
-           n_sampled < %(telling)s OR n <= n_sampled / 10 AS is_telling
+           n_sampled < %(telling)s
+           OR sum(n) OVER (ORDER BY n, word::text ROWS UNBOUNDED PRECEDING) <= n_sampled / 10
+           AS is_telling
     FROM words
 ), told AS MATERIALIZED (
     SELECT id, document_id,
