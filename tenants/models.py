@@ -219,3 +219,4 @@ class IdempotencyKey(TenantModel):
                 fields=["tenant_id", "actor_id", "key_hash"], name="idempotency_key_once"
             )
         ]
+        indexes = [models.Index(fields=["tenant_id", "created_at"], name="idempotency_key_by_age")]

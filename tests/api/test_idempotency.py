@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
+from ambit.api.idempotency import KEPT
 from ambit.corpus.models import Document
 from ambit.jobs.kinds import ERASE, REMOVE_DOCUMENT
 from ambit.jobs.models import Job
@@ -196,3 +198,19 @@ def test_members_and_groups_are_not_made_twice(cast: Cast) -> None:
         )
         assert first.status_code == again.status_code == 201
         assert first.json() == again.json()
+
+
+def test_keys_are_kept_for_a_day_and_go_as_others_come(cast: Cast) -> None:
+    for n in range(3):
+        cast.alice.post("/v1/documents", body(cast), headers={"Idempotency-Key": f"old-{n}"})
+    with working(cast.here.id):
+        IdempotencyKey.objects.update(created_at=timezone.now() - KEPT - timedelta(minutes=1))
+    young = cast.alice.post("/v1/documents", body(cast), headers={"Idempotency-Key": "young"})
+    with working(cast.here.id):
+        assert IdempotencyKey.objects.count() == 1
+
+    again = cast.alice.post("/v1/documents", body(cast), headers={"Idempotency-Key": "young"})
+    anew = cast.alice.post("/v1/documents", body(cast), headers={"Idempotency-Key": "old-0"})
+
+    assert again.json()["id"] == young.json()["id"]
+    assert (anew.status_code, anew.headers.get("Idempotency-Replayed")) == (202, None)

@@ -28,6 +28,7 @@ from tenants.scope import current_tenant_id
 HEADER = "Idempotency-Key"
 MAX_LENGTH = 200
 KEPT = timedelta(hours=24)
+FORGOTTEN_AT_ONCE = 20
 # The status of a row whose work is still going on, in a transaction of its own.
 UNDER_WAY = 0
 
@@ -81,6 +82,7 @@ def begin(request: Request, caller: Caller, *, kind: str) -> Slot | Earlier | No
         row.delete()
         row = None
     if row is None:
+        _forget_some()
         row = IdempotencyKey.objects.create(
             actor_id=caller.key_id,
             key_hash=key_hash,
@@ -94,6 +96,13 @@ def begin(request: Request, caller: Caller, *, kind: str) -> Slot | Earlier | No
     if row.status == UNDER_WAY:
         raise IdempotencyBusy
     return Earlier(row.status, tuple(row.object_ids))
+
+
+def _forget_some() -> None:
+    """Delete a few of the tenant's outlived rows: more than come in, so that none is kept for long."""
+    outlived = IdempotencyKey.objects.filter(created_at__lt=timezone.now() - KEPT)
+    oldest = outlived.select_for_update(skip_locked=True).order_by("created_at")[:FORGOTTEN_AT_ONCE]
+    IdempotencyKey.objects.filter(pk__in=[row.pk for row in oldest]).delete()
 
 
 def _is_same(row: IdempotencyKey, request_hash: str) -> bool:
