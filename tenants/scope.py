@@ -18,8 +18,12 @@ _current: ContextVar[UUID | None] = ContextVar("ambit_tenant", default=None)
 # What the blocks around have set, to be set again when an inner block ends.
 _set: ContextVar[Mapping[str, str]] = ContextVar("ambit_settings", default=MappingProxyType({}))
 
+# Plans are made once a connection, without values, and what was a small table then may be large by now: what
+# a tenant's transaction reads has an index by tenant, and a scan of a whole table would read everybody's.
 _SET_LOCAL = """
-SELECT set_config('ambit.' || name, value, true)
+SELECT set_config('ambit.' || name, value, true),
+       set_config('plan_cache_mode', 'force_generic_plan', true),
+       set_config('enable_seqscan', 'off', true)
 FROM unnest(%s::text[], %s::text[]) AS told (name, value)
 """
 
@@ -63,7 +67,8 @@ def tenant_scope(
     if custody:
         settings["custody"] = "on"
     # At the end of a transaction Postgres forgets by itself.
-    ends_with_transaction = not connections["default"].in_atomic_block
+    connection = connections["default"]
+    ends_with_transaction = connection.get_autocommit() and not connection.in_atomic_block
     with transaction.atomic():
         token = _current.set(tenant_id)
         try:

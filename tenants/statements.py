@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from psycopg import Cursor
@@ -17,7 +19,20 @@ def run_prepared(statement: str, values: Mapping[str, Any]) -> list[tuple[Any, .
     for all tenants, and for none in particular.
     """
     connection.ensure_connection()
-    # Django's own cursors put the values into the text, which cannot be prepared.
-    with CursorWrapper(Cursor(connection.connection), connection) as cursor:
+    with _keeping_plans(), CursorWrapper(Cursor(connection.connection), connection) as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall())
+
+
+@contextmanager
+def _keeping_plans() -> Iterator[None]:
+    """Let psycopg prepare statements in the block alone.
+
+    Of Django's statements, which hold their values, it would remember the text as well.
+    """
+    client = connection.connection
+    client.prepare_threshold = 0 if settings.AMBIT_PREPARED_STATEMENTS else None
+    try:
+        yield
+    finally:
+        client.prepare_threshold = None

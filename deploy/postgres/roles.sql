@@ -38,11 +38,6 @@ WHERE rolname IN ('ambit_owner', 'ambit_app', 'ambit_operator', 'ambit_dispatch'
   ALTER ROLE ambit_dispatch PASSWORD :'password_ambit_dispatch';
 \endif
 
--- Plans are made once a connection, without values, and a table that was small then may be large by now: every
--- row that the application reads has an index by its tenant, and a scan of a whole table would read all tenants'.
-ALTER ROLE ambit_app SET plan_cache_mode = force_generic_plan;
-ALTER ROLE ambit_app SET enable_seqscan = off;
-
 -- An administrator who is no superuser, as managed services have, must be able to give the database away.
 SELECT 'GRANT ambit_owner TO CURRENT_USER WITH SET TRUE, INHERIT TRUE'
 WHERE NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)

@@ -45,6 +45,16 @@ def test_a_declared_language_is_shown_and_an_unknown_one_is_null(cast: Cast) -> 
     assert silent.json()["language"] is None
 
 
+def test_what_is_deleted_shows_administrators_no_language(cast: Cast) -> None:
+    made = cast.alice.post("/v1/documents", text_body(cast, language="tr")).json()
+    path = f"/v1/documents/{made['id']}"
+    assert cast.alice.delete(path).status_code == 204
+
+    seen = cast.adam.get(path, {"as": "custodian"})
+
+    assert (seen.status_code, seen.json()["language"]) == (200, None)
+
+
 @pytest.mark.parametrize("sent", ["german", "de_AT", "", 7, "de" * 20, "de\n-AT"])
 def test_what_is_no_language_is_refused(cast: Cast, sent: object) -> None:
     refused = cast.alice.post("/v1/documents", text_body(cast, language=sent))

@@ -18,6 +18,8 @@ WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace ORDER 
 """
 # An operator's account has no tenant, so its key and its sign-in name stand alone.
 KEYED_WITHOUT_TENANT = {"tenants_account_pkey", "tenants_account_sign_in_key"}
+# These leave one index to a search, that by audience: the tenant is the second column.
+KEYED_BY_ID_FIRST = {"corpus_chunkvector_pkey", "corpus_chunklexemes_pkey"}
 TENANT_MAY_BE_NULL = {"tenants_account"}
 # Tables that belong to nobody, and what the application may do with them.
 SHARED_TABLES = {
@@ -105,7 +107,18 @@ def test_the_tenant_leads_every_primary_key_and_unique_constraint() -> None:
         [list(_tenant_tables())],
     )
 
-    assert {index for index, column in leading if column != "tenant_id"} == KEYED_WITHOUT_TENANT
+    others = {index for index, column in leading if column != "tenant_id"}
+    assert others == KEYED_WITHOUT_TENANT | KEYED_BY_ID_FIRST
+
+
+def test_vectors_and_words_have_one_index_that_begins_with_the_tenant() -> None:
+    leading = _rows(
+        "SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_attribute a"
+        " ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] AND a.attname = 'tenant_id'"
+        " WHERE i.indrelid IN ('corpus_chunkvector'::regclass, 'corpus_chunklexemes'::regclass)"
+    )
+
+    assert {index for (index,) in leading} == {"vector_by_audience", "lexemes_by_audience"}
 
 
 def test_every_tenant_table_has_a_primary_key_of_tenant_and_id() -> None:

@@ -12,6 +12,7 @@ from ambit.corpus.lexemes import lexeme_queries
 from ambit.corpus.types import Mode
 from tenants.scope import tenant_scope
 from tests.database.office import Office, make_office
+from tests.database.private import PrivateDatabase
 from tests.database.worlds import Passage, grant, random_vectors, unit
 
 _MODES: tuple[Mode, ...] = ("text", "hybrid")
@@ -171,3 +172,17 @@ def test_vectors_that_tell_passages_apart_come_first(office: Office) -> None:
     office.publish(Passage("zebra", -unit(0)))
 
     assert office.ask(office.bob, "zebra", unit(0))[0].text == "a striped horse"
+
+
+def test_a_language_that_postgres_lacks_leaves_out_no_word(private: PrivateDatabase) -> None:
+    # As Postgres 17 lacks Estonian.
+    rename = "ALTER TEXT SEARCH CONFIGURATION pg_catalog.{} RENAME TO {}"
+    with private.in_use(), private.superuser() as superuser:
+        office = make_office()
+        office.publish(Passage("The contracts were signed at the harbor.", unit(0)))
+        superuser.execute(rename.format("estonian", "gone").encode())
+        try:
+            found = office.ask(office.bob, "contract harbor", mode="text")
+        finally:
+            superuser.execute(rename.format("gone", "estonian").encode())
+    assert len(found) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -176,6 +177,7 @@ def test_the_policys_tenant_and_audiences_are_the_index_condition(
         # The list is the policy's own: the statement names no audience.
         assert "audience_id = ANY ((InitPlan" in condition, leg
     assert _whole_scans(plan) == []
+    assert _scans_of_all_the_tenant_has(plan) == []
     for ranked in ("CTE near_ranked", "CTE said_ranked"):
         (part,) = [n for n in _nodes(plan) if n.get("Subplan Name") == ranked]
         (looked_up,) = [n for n in _nodes(part) if n.get("Relation Name") == "corpus_document"]
@@ -216,6 +218,13 @@ def test_metadata_is_looked_into_after_the_policy_alone(superuser: psycopg.Conne
     ).fetchall()
 
     assert leakproof == []
+
+
+def _scans_of_all_the_tenant_has(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the scans whose index knows the tenant alone: they read what the policy then drops."""
+    by_tenant = re.compile(r"\(tenant_id = [^()]+\)")
+    scans = [n for n in _nodes(plan) if n.get("Relation Name", "").startswith("corpus_")]
+    return [n for n in scans if by_tenant.fullmatch(n.get("Index Cond", ""))]
 
 
 def _legs(plan: dict[str, Any]) -> list[dict[str, Any]]:

@@ -6,9 +6,11 @@ import psycopg
 import pytest
 from django.db import connection
 
+from ambit.access.clearance import clearance_for
+from ambit.access.documents import delete_document
 from tenants.scope import tenant_scope
 from tests.database.office import Office, make_office
-from tests.database.worlds import Passage, random_vectors, unit
+from tests.database.worlds import Passage, grant, random_vectors, unit, working
 
 
 @pytest.fixture
@@ -97,6 +99,28 @@ def _asked_without_an_indexs_order(office: Office) -> set[str]:
         found = office.ask(office.bob, "harbor zebra", mode="text")
         assert len(found) == 10
         return {passage.text for passage in found}
+
+
+def test_a_document_that_is_hidden_changes_no_order(office: Office) -> None:
+    """Each of the first 250 passages sampled, and of all 500, another of the two words is the rarer."""
+    passages = []
+    for n, vector in enumerate(random_vectors(500, seed=1)):
+        usual, other = ("alpha", "beta") if n < 250 else ("beta", "alpha")
+        words = ["common"]
+        if n % 5 == (0 if n < 250 else 1):
+            words.append(usual)
+        if n % (50 if n < 250 else 60) == 3:
+            words.append(other)
+        passages.append(Passage(" ".join([*words, f"p{n}"]), vector))
+    office.publish(*passages)
+    before = [p.text for p in office.ask(office.bob, "alpha beta", mode="text")]
+
+    both = [grant("owner", member=office.alice), grant("reader", member=office.bob)]
+    document_id = office.publish(Passage("something else", unit(0)), grants=both)
+    with working(office.tenant_id):
+        delete_document(clearance=clearance_for(member_id=office.alice), document_id=document_id)
+
+    assert [p.text for p in office.ask(office.bob, "alpha beta", mode="text")] == before
 
 
 def test_a_question_of_no_words_has_no_text_leg(office: Office) -> None:

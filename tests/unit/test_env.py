@@ -43,7 +43,13 @@ def test_empty_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [("many", "a whole number"), ("1.5", "a whole number"), ("2", "at least 3")]
+    ("value", "words"),
+    [
+        ("many", "a whole number"),
+        ("1.5", "a whole number"),
+        ("2", "at least 3"),
+        ("2147483648", "at most 2147483647"),
+    ],
 )
 def test_a_number_that_makes_no_sense_is_refused(
     monkeypatch: pytest.MonkeyPatch, value: str, words: str

@@ -36,8 +36,8 @@ def env_bool(name: str, *, default: bool) -> bool:
     )
 
 
-def env_int(name: str, *, default: int, minimum: int = 0) -> int:
-    """Return a whole number not below minimum."""
+def env_int(name: str, *, default: int, minimum: int = 0, maximum: int = 2**31 - 1) -> int:
+    """Return a whole number between minimum and maximum, by default what Postgres' integers hold."""
     value = env_str(name)
     if not value:
         return default
@@ -47,6 +47,8 @@ def env_int(name: str, *, default: int, minimum: int = 0) -> int:
         raise InvalidSetting(f"{name} must be a whole number; it is {value!r}") from error
     if number < minimum:
         raise InvalidSetting(f"{name} must be at least {minimum}; it is {number}")
+    if number > maximum:
+        raise InvalidSetting(f"{name} must be at most {maximum}; it is {number}")
     return number
 
 

@@ -133,15 +133,13 @@ WHITENOISE_USE_FINDERS = True
 FILE_UPLOAD_HANDLERS = ["ambit.api.uploads.AnonymousTemporaryFileUploadHandler"]
 
 
-def _database(url: str, *, pool: int = 0, prepared: bool = False) -> dict[str, Any]:
+def _database(url: str, *, pool: int = 0) -> dict[str, Any]:
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     host = query.pop("host", "") or parts.hostname or ""
     options: dict[str, Any] = {**query, "connect_timeout": 5}
     if pool:
         options["pool"] = {"min_size": 1, "max_size": pool, "timeout": 10}
-    if prepared:
-        options["prepare_threshold"] = 0
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),
@@ -157,7 +155,7 @@ def _database(url: str, *, pool: int = 0, prepared: bool = False) -> dict[str, A
 
 
 # The application's statements that each request sends are planned once a connection.
-_PREPARED = env_bool("AMBIT_PREPARED_STATEMENTS", default=True)
+AMBIT_PREPARED_STATEMENTS = env_bool("AMBIT_PREPARED_STATEMENTS", default=True)
 _POOL = env_int("AMBIT_DATABASE_POOL", default=8, minimum=0)
 DATABASES = {
     # The application: subject to every policy, owns nothing.
@@ -168,7 +166,6 @@ DATABASES = {
             lambda: EMBEDDED.database_url("ambit_app"),
         ),
         pool=_POOL,
-        prepared=_PREPARED,
     ),
 }
 # The other roles are configured only in the processes that need them: operator in the web process,

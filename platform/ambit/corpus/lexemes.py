@@ -21,6 +21,8 @@ from tenants.scope import current_tenant_id
 HASH_HEX_DIGITS = 14
 # Each word is looked for in each passage that any of them finds.
 MAX_QUERY_WORDS = 64
+# So much of a question is stemmed at all, in each language: what comes after 64 words is not looked for.
+MAX_QUERY_TOKENS, MAX_QUERY_CHARACTERS = 256, 4000
 
 # A language that this Postgres has no stemmer for is taken as it stands.
 _INDEXED = """
@@ -37,6 +39,12 @@ SELECT place, lexeme, array_agg(cfgname::text)
 FROM pg_ts_config, unnest(to_tsvector(oid::regconfig, %s)) AS w, unnest(w.positions) AS place
 WHERE cfgnamespace = 'pg_catalog'::regnamespace AND cfgname = ANY (%s)
 GROUP BY place, lexeme ORDER BY place, lexeme
+"""
+
+# A Postgres may lack some of the languages; one that does not exist leaves out no word.
+_EXISTING = """
+SELECT cfgname::text FROM pg_ts_config
+WHERE cfgnamespace = 'pg_catalog'::regnamespace AND cfgname = ANY (%s)
 """
 
 
@@ -61,14 +69,17 @@ def lexeme_queries(text: str) -> list[str]:
     A word is any of its stems: 'one' | 'other'.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_ASKED, [spaced(text), [*_stemmers().values(), SIMPLE]])
+        asked = " ".join(spaced(text).split()[:MAX_QUERY_TOKENS])[:MAX_QUERY_CHARACTERS]
+        cursor.execute(_ASKED, [asked, [*_stemmers().values(), SIMPLE]])
         rows = cursor.fetchall()
+        cursor.execute(_EXISTING, [list(_stemmers().values())])
+        stemmers = {name for (name,) in cursor.fetchall()}
     stems: defaultdict[int, list[str]] = defaultdict(list)
     known_to: defaultdict[int, set[str]] = defaultdict(set)
     for place, lexeme, configurations in rows:
         stems[place].append(lexeme)
         known_to[place].update(configurations)
-    dropped = _stop_words(known_to)
+    dropped = _stop_words(known_to, stemmers)
     hashes = _Hashes(current_tenant_id())
     words = dict.fromkeys(tuple(found) for place, found in stems.items() if place not in dropped)
     return [
@@ -77,18 +88,18 @@ def lexeme_queries(text: str) -> list[str]:
     ]
 
 
-def _stop_words(known_to: Mapping[int, Set[str]]) -> set[int]:
+def _stop_words(known_to: Mapping[int, Set[str]], stemmers: Set[str]) -> set[int]:
     """Return the places whose words say nothing in any language that the text is likely to be in.
 
     A language leaves its stop words out: the text is likely in the one that leaves out the most words,
     or one fewer. So `the` goes from `the cause of the war`, and `war`, which German leaves out, stays in `war in Iraq`.
     """
     left_out = {
-        name: {place for place, names in known_to.items() if name not in names}
-        for name in _stemmers().values()
+        name: {place for place, names in known_to.items() if name not in names} for name in stemmers
     }
-    most = max(map(len, left_out.values()))
-    return set.intersection(*(places for places in left_out.values() if len(places) >= most - 1))
+    most = max(map(len, left_out.values()), default=0)
+    likely = [places for places in left_out.values() if len(places) >= most - 1]
+    return set.intersection(*likely) if likely else set()
 
 
 def _stemmers() -> dict[str, str]:

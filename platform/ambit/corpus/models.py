@@ -170,19 +170,26 @@ class Chunk(DocumentPart):
 
 
 class ChunkVector(DocumentPart):
-    """A chunk's vector, in a narrow table read in audience order; id is the chunk's."""
+    """A chunk's vector, in a narrow table read in audience order; id is the chunk's.
+
+    One index alone begins with the tenant, that by audience: a search can take no other, whatever the
+    planner thinks of sizes.
+    """
 
     embedding = HalfVectorField(dimensions=settings.AMBIT_EMBED_DIMENSIONS)
 
     class Meta:
         indexes = [
             models.Index(fields=["tenant_id", "audience_id"], name="vector_by_audience"),
-            models.Index(fields=["tenant_id", "document_id"], name="vector_by_document"),
+            models.Index(fields=["document_id", "tenant_id"], name="vector_by_document"),
         ]
 
 
 class ChunkLexemes(DocumentPart):
-    """A chunk's words as keyed hashes with positions: no index ever holds a plain word; id is the chunk's."""
+    """A chunk's words as keyed hashes with positions: no index ever holds a plain word; id is the chunk's.
+
+    Indexes as of vectors.
+    """
 
     lexemes = SearchVectorField()
 
@@ -190,5 +197,5 @@ class ChunkLexemes(DocumentPart):
         indexes = [
             # In order of id, so that a sample is the same rows wherever they lie.
             models.Index(fields=["tenant_id", "audience_id", "id"], name="lexemes_by_audience"),
-            models.Index(fields=["tenant_id", "document_id"], name="lexemes_by_document"),
+            models.Index(fields=["document_id", "tenant_id"], name="lexemes_by_document"),
         ]

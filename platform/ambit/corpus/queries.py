@@ -168,8 +168,8 @@ def _view(document: Document, versions: dict[UUID, Version], wrapped: bytes | No
         title=_open(vault, document.title_sealed, document.pk, "title"),
         file_name=_open(vault, latest.file_name_sealed, latest.pk, "file_name"),
         metadata={} if hidden else document.metadata,
-        current=_version_view(current) if current else None,
-        latest=_version_view(latest),
+        current=_version_view(current, hidden=hidden) if current else None,
+        latest=_version_view(latest, hidden=hidden),
         created_at=document.created_at,
         updated_at=document.updated_at,
         hidden_at=document.hidden_at,
@@ -183,7 +183,7 @@ def _open(
     return vault.open(sealed, object_id=object_id, name=name) if vault else ""
 
 
-def _version_view(version: Version) -> VersionView:
+def _version_view(version: Version, *, hidden: bool) -> VersionView:
     return VersionView(
         id=version.pk,
         number=version.number,
@@ -192,7 +192,7 @@ def _version_view(version: Version) -> VersionView:
         reason=version.reason,
         attempts=version.attempts,
         media_type=version.media_type or version.declared_media_type,
-        language=version.language,
+        language="" if hidden else version.language,
         n_bytes=version.n_bytes,
         n_pages=version.n_pages,
         n_chunks=version.n_chunks,

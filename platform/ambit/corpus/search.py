@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 from django.conf import settings
@@ -39,6 +38,7 @@ MAX_K = 100
 # find fewer than were asked for or the sample says too little; all words count in their scores.
 SAMPLED_AUDIENCES, SAMPLED_ROWS, TELLING_ROWS = 20, 500, 250
 
+# OFFSET 0 keeps the planner, who cannot know how few rows are looked up, from reading all of the tenant's.
 _STATEMENT = """
 WITH walked AS MATERIALIZED (
     SELECT id, document_id, distance
@@ -53,13 +53,26 @@ WITH walked AS MATERIALIZED (
     ORDER BY distance, id LIMIT %(depth)s
 ), near AS MATERIALIZED (
     SELECT * FROM walked UNION ALL SELECT * FROM scanned
+), audiences AS MATERIALIZED (
+    -- Those with a visible document: a hidden one must not change which others are sampled.
+    SELECT a.id, row_number() OVER (ORDER BY a.id) - 1 AS place, count(*) OVER () AS n
+    FROM unnest(%(audiences)s::uuid[]) AS a (id), LATERAL (
+        SELECT FROM corpus_document d
+        WHERE d.tenant_id = %(tenant)s AND d.audience_id = a.id LIMIT 1
+    ) visible
+    WHERE cardinality(%(words)s::text[]) > 0
 ), sample AS MATERIALIZED (
-    SELECT taken.lexemes FROM unnest(%(sampled)s::uuid[]) AS a (id), LATERAL (
-        SELECT l.lexemes FROM corpus_chunklexemes l
-        JOIN corpus_document d ON d.tenant_id = %(tenant)s AND d.id = l.document_id
+    SELECT taken.lexemes FROM audiences a, LATERAL (
+        SELECT l.lexemes FROM corpus_chunklexemes l, LATERAL (
+            SELECT FROM corpus_document d
+            WHERE d.tenant_id = %(tenant)s AND d.id = l.document_id OFFSET 0
+        ) visible
         WHERE l.tenant_id = %(tenant)s AND l.audience_id = a.id
-        ORDER BY l.id LIMIT %(sampled_rows)s
+        ORDER BY l.id LIMIT ceil(%(sampled_rows)s::float8 / least(%(sampled_audiences)s, a.n))
     ) taken
+    -- Evenly spaced.
+    WHERE a.place %% greatest(1, a.n / %(sampled_audiences)s) = 0
+      AND a.place / greatest(1, a.n / %(sampled_audiences)s) < %(sampled_audiences)s
 ), words AS MATERIALIZED (
     SELECT word::tsquery AS word,
            (SELECT count(*) FROM sample WHERE lexemes @@ word::tsquery)::float8 AS n,
@@ -92,8 +105,7 @@ WITH walked AS MATERIALIZED (
         ORDER BY weight DESC, id LIMIT %(depth)s
     )
 ), near_ranked AS (
-    -- With its document: row-level security drops what was hidden a moment ago. OFFSET keeps the
-    -- planner, who cannot know how few they are, from joining them to all of the tenant's documents.
+    -- With its document: row-level security drops what was hidden a moment ago.
     SELECT n.id, row_number() OVER (ORDER BY n.distance, n.id) AS place
     FROM near n, LATERAL (
         SELECT FROM corpus_document d
@@ -123,12 +135,16 @@ SELECT f.score, 1 - (v.embedding <=> %(vector)s::halfvec), c.id, c.document_id, 
        ver.number, d.collection_id, d.title_sealed, c.body_sealed, k.wrapped,
        c.page_first, c.page_last, c.char_start, c.char_end,
        (SELECT n FROM dropped)
-FROM fused f
-JOIN corpus_chunk c ON c.tenant_id = %(tenant)s AND c.id = f.id
-JOIN corpus_chunkvector v ON v.tenant_id = %(tenant)s AND v.id = f.id
-JOIN corpus_document d ON d.tenant_id = %(tenant)s AND d.id = c.document_id
-JOIN corpus_documentkey k ON k.tenant_id = %(tenant)s AND k.document_id = c.document_id
-JOIN corpus_version ver ON ver.tenant_id = %(tenant)s AND ver.id = c.version_id
+FROM fused f,
+LATERAL (SELECT * FROM corpus_chunk WHERE tenant_id = %(tenant)s AND id = f.id OFFSET 0) c,
+LATERAL (SELECT embedding FROM corpus_chunkvector won
+         WHERE tenant_id = %(tenant)s AND id = f.id OFFSET 0) v,
+LATERAL (SELECT collection_id, title_sealed FROM corpus_document
+         WHERE tenant_id = %(tenant)s AND id = c.document_id OFFSET 0) d,
+LATERAL (SELECT wrapped FROM corpus_documentkey
+         WHERE tenant_id = %(tenant)s AND document_id = c.document_id OFFSET 0) k,
+LATERAL (SELECT number FROM corpus_version
+         WHERE tenant_id = %(tenant)s AND id = c.version_id OFFSET 0) ver
 ORDER BY f.score DESC, f.id
 """
 _VISIBLE = """AND document_id IN (
@@ -157,8 +173,9 @@ def search(
         if embedding is not None and mode != "text"
         else None,
         "words": lexeme_queries(query) if mode != "vector" else [],
-        "sampled": _spread(clearance.audience_ids),
-        "sampled_rows": -(-SAMPLED_ROWS // min(SAMPLED_AUDIENCES, len(clearance.audience_ids))),
+        "audiences": list(clearance.audience_ids),
+        "sampled_audiences": SAMPLED_AUDIENCES,
+        "sampled_rows": SAMPLED_ROWS,
         "telling": TELLING_ROWS,
         "exact_rows": settings.AMBIT_EXACT_ROWS,
         "k": k,
@@ -190,12 +207,6 @@ def _run_once(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall())
-
-
-def _spread(audience_ids: Sequence[UUID]) -> list[UUID]:
-    """Return some of the audiences, evenly spaced."""
-    step = max(1, len(audience_ids) // SAMPLED_AUDIENCES)
-    return list(audience_ids[::step][:SAMPLED_AUDIENCES])
 
 
 def _passage(row: tuple[Any, ...]) -> Passage:
