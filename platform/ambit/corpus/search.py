@@ -11,13 +11,13 @@ a walk along the tenant's own graph can miss.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from django.conf import settings
 from django.db import connection
-from pgvector import HalfVector
 
 from ambit.corpus.filters import conditions_on_documents
 from ambit.corpus.lexemes import lexeme_queries
@@ -169,7 +169,7 @@ def search(
         return []
     values: dict[str, Any] = {
         "tenant": current_tenant_id(),
-        "vector": HalfVector(np.asarray(embedding)).to_text()
+        "vector": json.dumps(np.asarray(embedding, dtype=np.float16).tolist())
         if embedding is not None and mode != "text"
         else None,
         "words": lexeme_queries(query) if mode != "vector" else [],
