@@ -43,6 +43,9 @@ CPU_FLAGS = (
     "--dtype float32",
     "--no-enable-chunked-prefill",
     "--max-num-batched-tokens 8192",
+    # The tiny model writes more tokens a second than the server can send one by one: it would answer
+    # nothing else meanwhile, not even how many requests are at work.
+    "--stream-interval 16",
 )
 ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
@@ -68,18 +71,29 @@ class VllmServer:
     log: Path = field(repr=False)
 
     def metric(self, name: str) -> float:
+        return self._metrics(name)[name]
+
+    def _metrics(self, *names: str) -> dict[str, float]:
         text = httpx2.get(f"{self.url}/metrics", timeout=30).text
-        return sum(
-            float(value) for value in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)
-        )
+        return {
+            name: sum(map(float, re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)))
+            for name in names
+        }
 
     def wait_for_running(self, wanted: int, *, limit_s: float) -> float:
         """Return the seconds until so many requests were at work."""
         return self._wait_for("vllm:num_requests_running", wanted, limit_s)
 
-    def wait_for_waiting(self, wanted: int, *, limit_s: float) -> float:
-        """Return the seconds until so many requests were queued."""
-        return self._wait_for("vllm:num_requests_waiting", wanted, limit_s)
+    def wait_for_queue(self, *, n_running: int, n_waiting: int, limit_s: float) -> None:
+        """Wait until so many requests are at work and so many queued, in one and the same look.
+
+        A busy server takes a second to answer it: between two looks a request may come to its end.
+        """
+        deadline = time.monotonic() + limit_s
+        wanted = {"vllm:num_requests_running": n_running, "vllm:num_requests_waiting": n_waiting}
+        while (now := self._metrics(*wanted)) != wanted:
+            assert time.monotonic() < deadline, f"the server is at {now}, not {wanted}"
+            time.sleep(0.3)
 
     def _wait_for(self, name: str, wanted: int, limit_s: float) -> float:
         started = time.monotonic()

@@ -192,12 +192,16 @@ def _request_body(
 async def _ask_at_most_twice(*, server: _Server, body: dict[str, Any]) -> Completion:
     try:
         return await _ask(server=server, body=body)
-    except _NotYetAnswered:
+    except _NotYetAnswered as first:
+        told = first.unavailable
         await asyncio.sleep(random.uniform(*RETRY_AFTER_S))  # noqa: S311 -- jitter, no secret
     try:
         return await _ask(server=server, body=body)
     except _NotYetAnswered as again:
-        raise again.unavailable from None
+        # A server that said it is busy, and then drops the connection, is busy.
+        if told.status is None:
+            told = again.unavailable
+        raise told from None
 
 
 async def _ask(*, server: _Server, body: dict[str, Any]) -> Completion:
