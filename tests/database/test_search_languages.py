@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 from django.conf import LazySettings
+from django.db import connection
 
 from ambit.corpus.lexemes import lexeme_queries
 from ambit.corpus.types import Mode
@@ -186,3 +188,21 @@ def test_a_language_that_postgres_lacks_leaves_out_no_word(private: PrivateDatab
         finally:
             superuser.execute(rename.format("gone", "estonian").encode())
     assert len(found) == 1
+
+
+def test_of_a_long_question_only_a_beginning_is_stemmed(office: Office) -> None:
+    """Thirty stemmers over a pasted page would cost more than the search; 64 words are looked for at most."""
+    sent: list[str] = []
+
+    def watch(execute: Any, sql: str, params: Any, *rest: Any) -> Any:
+        if "pg_ts_config" in sql and "array_agg" in sql:
+            sent.append(params[0])
+        return execute(sql, params, *rest)
+
+    with tenant_scope(office.tenant_id), connection.execute_wrapper(watch):
+        for question in ("港口合同" * 2000, "harbor " * 4000, "abcdefghij" * 100 + " y" * 4000):
+            assert 1 <= len(lexeme_queries(question)) <= 64
+
+    assert len(sent) == 3
+    assert max(len(text) for text in sent) <= 4000
+    assert max(len(text.split()) for text in sent) <= 256
