@@ -26,7 +26,7 @@ def test_a_connection_remembers_no_statement_with_content() -> None:
 
 def test_behind_a_pooler_nothing_is_kept_and_the_same_is_found(settings: LazySettings) -> None:
     settings.AMBIT_PREPARED_STATEMENTS = False
-    connection.close()
+    _take_new_connection()
     office = make_office()
     office.publish(Passage("harbor", unit(0)))
 
@@ -40,6 +40,13 @@ def test_a_statement_that_fails_leaves_the_connection_as_it_was() -> None:
         run_prepared("SELECT no_such FROM nowhere", {})
 
     assert connection.connection.prepare_threshold is None
+
+
+def _take_new_connection() -> None:
+    """Empty the pool: a connection out of it may have kept statements of other tests."""
+    pooled: Any = connection
+    pooled.close()
+    pooled.close_pool()
 
 
 def _remembered() -> bytes:
