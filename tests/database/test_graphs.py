@@ -40,6 +40,8 @@ from tests.database.worlds import (
 )
 
 BIG, SMALL = 240, 30
+# Asked for so many, a walk looks for half again as many: half of the 100 it visits first.
+HALF_OF_A_LOOK = 34
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +168,11 @@ def test_who_sees_half_finds_all_of_its_best_and_who_sees_nothing_finds_nothing(
 ) -> None:
     firm = _firm(BIG, seed=4)
     questions = random_vectors(10, seed=5)
-    scanned = [_ids(firm.ask(firm.bob, q)) for q in questions]
+    scanned = [_ids(firm.ask(firm.bob, q, k=HALF_OF_A_LOOK)) for q in questions]
     arrange_graphs()
 
     with _watching(firm) as walks:
-        walked = [_ids(firm.ask(firm.bob, q)) for q in questions]
+        walked = [_ids(firm.ask(firm.bob, q, k=HALF_OF_A_LOOK)) for q in questions]
 
     # Around some questions less than half is visible: a second walk, as far as that tells.
     assert set(walks) <= {1, 2}

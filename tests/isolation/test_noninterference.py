@@ -116,9 +116,9 @@ def test_a_graph_that_tenants_share_is_seen_by_this_test(
     alone = _transcript(actions)
     document = neighbour(town)
     # With the scan after a graph that came up short, even this fault would stay without effect.
-    careless = search_module._STATEMENT.replace("NOT EXISTS (SELECT FROM walked)", "NOT %(walks)s")
-    assert careless != search_module._STATEMENT
-    monkeypatch.setattr(search_module, "_STATEMENT", careless)
+    careless = search_module._NEAR.replace("NOT EXISTS (SELECT FROM walked)", "NOT %(walks)s")
+    assert careless != search_module._NEAR
+    monkeypatch.setattr(search_module, "_NEAR", careless)
 
     with private.superuser() as superuser, _sharing(superuser):
         fill(superuser, town, document, n=N_COPIES)

@@ -39,8 +39,8 @@ MAX_K = 100
 SAMPLED_AUDIENCES, SAMPLED_ROWS, TELLING_ROWS = 20, 500, 250
 
 # OFFSET 0 keeps the planner, who cannot know how few rows are looked up, from reading all of the tenant's.
-_STATEMENT = """
-WITH walked AS MATERIALIZED (
+_NEAR = """
+walked AS MATERIALIZED (
     SELECT id, document_id, distance
     FROM nearest_along_graph(%(vector)s::halfvec, %(depth)s::int, %(exact_rows)s::int)
     WHERE %(walks)s
@@ -48,19 +48,20 @@ WITH walked AS MATERIALIZED (
     -- The sum keeps the planner from a graph, which could leave visible rows out.
     SELECT id, document_id, (embedding <=> %(vector)s::halfvec) + 0 AS distance
     FROM corpus_chunkvector
-    WHERE tenant_id = %(tenant)s AND %(vector)s::halfvec IS NOT NULL
-      AND NOT EXISTS (SELECT FROM walked) {within}
+    WHERE tenant_id = %(tenant)s AND NOT EXISTS (SELECT FROM walked) {within}
     ORDER BY distance, id LIMIT %(depth)s
 ), near AS MATERIALIZED (
     SELECT * FROM walked UNION ALL SELECT * FROM scanned
-), audiences AS MATERIALIZED (
+)
+"""
+_SAID = """
+audiences AS MATERIALIZED (
     -- Those with a visible document: a hidden one must not change which others are sampled.
     SELECT a.id, row_number() OVER (ORDER BY a.id) - 1 AS place, count(*) OVER () AS n
-    FROM unnest(%(audiences)s::uuid[]) AS a (id), LATERAL (
+    FROM unnest(current_setting('ambit.audience_ids')::uuid[]) AS a (id), LATERAL (
         SELECT FROM corpus_document d
         WHERE d.tenant_id = %(tenant)s AND d.audience_id = a.id LIMIT 1
     ) visible
-    WHERE cardinality(%(words)s::text[]) > 0
 ), sample AS MATERIALIZED (
     SELECT taken.lexemes FROM audiences a, LATERAL (
         SELECT l.lexemes FROM corpus_chunklexemes l, LATERAL (
@@ -89,7 +90,7 @@ WITH walked AS MATERIALIZED (
     SELECT id, document_id,
            (SELECT sum(weight * ts_rank(lexemes, word, 1)) FROM weighed) AS weight
     FROM corpus_chunklexemes
-    WHERE tenant_id = %(tenant)s AND cardinality(%(words)s::text[]) > 0 AND lexemes @@ (
+    WHERE tenant_id = %(tenant)s AND lexemes @@ (
         SELECT string_agg(word::text, ' | ')::tsquery FROM weighed WHERE is_telling
     ) {within}
     ORDER BY weight DESC, id LIMIT %(depth)s
@@ -99,12 +100,18 @@ WITH walked AS MATERIALIZED (
         SELECT id, document_id,
                (SELECT sum(weight * ts_rank(lexemes, word, 1)) FROM weighed) AS weight
         FROM corpus_chunklexemes
-        WHERE tenant_id = %(tenant)s AND cardinality(%(words)s::text[]) > 0
-          AND (SELECT count(*) FROM told) < %(k)s
+        WHERE tenant_id = %(tenant)s AND (SELECT count(*) FROM told) < %(k)s
           AND lexemes @@ (SELECT string_agg(word::text, ' | ')::tsquery FROM weighed) {within}
         ORDER BY weight DESC, id LIMIT %(depth)s
     )
-), near_ranked AS (
+)
+"""
+_NO_NEAR, _NO_SAID = (
+    f"{leg} AS (SELECT NULL::uuid AS id, NULL::uuid AS document_id, NULL::float8 AS {by} WHERE false)"
+    for leg, by in [("near", "distance"), ("said", "weight")]
+)
+_FUSED = """
+near_ranked AS (
     -- With its document: row-level security drops what was hidden a moment ago.
     SELECT n.id, row_number() OVER (ORDER BY n.distance, n.id) AS place
     FROM near n, LATERAL (
@@ -167,38 +174,39 @@ def search(
     """
     if not clearance.audience_ids or filters.admit_nothing or not 1 <= k <= MAX_K:
         return []
+    with_vector, words = mode != "text", lexeme_queries(query) if mode != "vector" else []
     values: dict[str, Any] = {
         "tenant": current_tenant_id(),
-        "vector": json.dumps(np.asarray(embedding, dtype=np.float16).tolist())
-        if embedding is not None and mode != "text"
-        else None,
-        "words": lexeme_queries(query) if mode != "vector" else [],
-        "audiences": list(clearance.audience_ids),
+        "vector": _vector_text(embedding) if with_vector else None,
+        "words": words,
         "sampled_audiences": SAMPLED_AUDIENCES,
         "sampled_rows": SAMPLED_ROWS,
         "telling": TELLING_ROWS,
         "exact_rows": settings.AMBIT_EXACT_ROWS,
         "k": k,
-        "depth": max(50, 4 * k),
+        "depth": max(50, 4 * k) if words else k + k // 2,
         "rrf_k": RRF_K,
         "text_weight": TEXT_WEIGHT,
         "trusted_spread": TRUSTED_SPREAD,
         "trusted_rows": TRUSTED_ROWS,
         "least_trust": LEAST_TRUST,
     }
+    legs = [_NEAR if with_vector else _NO_NEAR, _SAID if words else _NO_SAID]
     with reading(clearance):
-        return [_passage(row) for row in _found(values, filters)]
+        return [
+            _passage(row) for row in _found(f"WITH {','.join(legs)}, {_FUSED}", values, filters)
+        ]
 
 
-def _found(values: dict[str, Any], filters: Filters) -> list[tuple[Any, ...]]:
+def _found(statement: str, values: dict[str, Any], filters: Filters) -> list[tuple[Any, ...]]:
     conditions, more = conditions_on_documents(filters)
     visible = _VISIBLE.format(conditions=conditions)
     if filters != UNFILTERED:
-        return _run_once(_STATEMENT.format(within=visible), {**values, **more, "walks": False})
-    rows = run_prepared(_STATEMENT.format(within=""), {**values, "walks": True})
+        return _run_once(statement.format(within=visible), {**values, **more, "walks": False})
+    rows = run_prepared(statement.format(within=""), {**values, "walks": True})
     if not rows or rows[0][-1] > 0:
         # Something among the nearest is being hidden: ask again among what is visible.
-        return run_prepared(_STATEMENT.format(within=visible), {**values, "walks": False})
+        return run_prepared(statement.format(within=visible), {**values, "walks": False})
     return rows
 
 
@@ -207,6 +215,15 @@ def _run_once(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall())
+
+
+def _vector_text(embedding: Sequence[float] | None) -> str | None:
+    """Return the vector as stored ones are: in half precision."""
+    return (
+        json.dumps(np.asarray(embedding, dtype=np.float16).tolist())
+        if embedding is not None
+        else None
+    )
 
 
 def _passage(row: tuple[Any, ...]) -> Passage:
