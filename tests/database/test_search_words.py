@@ -8,6 +8,7 @@ from django.db import connection
 
 from ambit.access.clearance import clearance_for
 from ambit.access.documents import delete_document
+from ambit.corpus import search as search_module
 from tenants.scope import tenant_scope
 from tests.database.office import Office, make_office
 from tests.database.worlds import Passage, grant, random_vectors, unit, working
@@ -71,6 +72,18 @@ def test_common_words_alone_are_searched_too(office: Office) -> None:
     assert len(office.ask(office.bob, "harbor master", mode="text")) == 10
 
 
+def test_the_oldest_documents_do_not_speak_for_all(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the oldest of which a sample would be full neither word stands; among all, one of them in half."""
+    monkeypatch.setattr(search_module, "SAMPLED_ROWS", 20)
+    texts = ["paper"] * 30 + ["harbor harbor harbor harbor"] * 29 + ["the zebra of the house"]
+    for text, vector in zip(texts, random_vectors(len(texts), seed=26), strict=True):
+        office.publish(Passage(text, vector))
+
+    assert office.ask(office.bob, "harbor zebra", mode="text")[0].text == "the zebra of the house"
+
+
 def test_what_is_sampled_does_not_follow_where_rows_lie(
     office: Office, superuser: psycopg.Connection
 ) -> None:
@@ -82,8 +95,8 @@ def test_what_is_sampled_does_not_follow_where_rows_lie(
     by_id = _asked_without_an_indexs_order(office)
     superuser.execute(
         "WITH moved AS (DELETE FROM corpus_chunklexemes WHERE tenant_id = %(tenant)s RETURNING *)"
-        " INSERT INTO corpus_chunklexemes SELECT * FROM moved ORDER BY lexemes <>"
-        " (SELECT m.lexemes FROM moved m JOIN corpus_chunk c USING (id) WHERE c.ordinal = 0)",
+        " INSERT INTO corpus_chunklexemes SELECT * FROM moved ORDER BY words::text <>"
+        " (SELECT m.words::text FROM moved m JOIN corpus_chunk c USING (id) WHERE c.ordinal = 0)",
         {"tenant": office.tenant_id},
     )
 
@@ -136,7 +149,7 @@ def test_the_same_words_are_other_hashes_in_another_tenant(superuser: psycopg.Co
         office.publish(Passage("harbor", unit(0)))
         hashes.append(
             superuser.execute(
-                "SELECT array_agg(lexemes::text) FROM corpus_chunklexemes WHERE tenant_id = %s",
+                "SELECT array_agg(words::text) FROM corpus_chunklexemes WHERE tenant_id = %s",
                 [office.tenant_id],
             ).fetchone()
         )

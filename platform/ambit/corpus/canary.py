@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from pgvector import HalfVector
+from pgvector import HalfVector, SparseVector
 
 from ambit.corpus.models import (
     Chunk,
@@ -21,7 +21,7 @@ from ambit.corpus.models import (
     Version,
 )
 from ambit.corpus.queries import reading
-from ambit.corpus.types import Clearance
+from ambit.corpus.types import WORD_DIMENSIONS, Clearance
 from tenants.scope import audience_scope
 
 CANARY_TENANT = UUID("00000000-0000-7000-8000-00000000ca4a")
@@ -69,7 +69,7 @@ def plant_canary_document(*, collection_id: UUID) -> None:
             id=CANARY_DOCUMENT, defaults=of | {"embedding": HalfVector(unit)}
         )
         ChunkLexemes.objects.get_or_create(
-            id=CANARY_DOCUMENT, defaults=of | {"lexemes": "'canary':1"}
+            id=CANARY_DOCUMENT, defaults=of | {"words": SparseVector({0: 1.0}, WORD_DIMENSIONS)}
         )
 
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 from numpy.typing import NDArray
 from pgvector import HalfVector
 
-from ambit.corpus.lexemes import lexeme_vectors
+from ambit.corpus.lexemes import word_vectors
 from ambit.corpus.models import (
     Chunk,
     ChunkLexemes,
@@ -293,11 +293,11 @@ def _insert(
         ],
         batch_size=BATCH_ROWS,
     )
-    lexemes = lexeme_vectors([f"{c.section}\n{c.text}" for c in chunks], language=language)
+    words = word_vectors([f"{c.section}\n{c.text}" for c in chunks], language=language)
     ChunkLexemes.objects.bulk_create(
         [
-            ChunkLexemes(id=chunk_id, lexemes=words, **of)
-            for chunk_id, words in zip(ids, lexemes, strict=True)
+            ChunkLexemes(id=chunk_id, words=found, **of)
+            for chunk_id, found in zip(ids, words, strict=True)
         ],
         batch_size=BATCH_ROWS,
     )

@@ -1,4 +1,9 @@
-"""Words as keyed hashes: Postgres stems them, Python hashes them, no index holds a plain word.
+"""Words as a sparse vector: Postgres stems them, Python hashes them under a key, no table holds a plain word.
+
+A stem's hash is its dimension; its value is what BM25 makes of how often it stands in a passage of that
+length (Robertson and Zaragoza, FnTIR 2009). How rare a word is comes with the question: the inner product
+of the two is the passage's BM25. The length that counts as usual is a constant, because an average would say
+something of passages that the asker may not see.
 
 A document's words are stemmed by its own language. What a question is written in is not asked: each of
 its words is looked for as any stem that any of the languages makes of it. These are the same for every
@@ -7,18 +12,22 @@ tenant and member, so that a question's words say nothing of what is stored.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence, Set
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
+from pgvector import SparseVector
 
 from ambit.corpus.languages import CONFIGURATIONS, SIMPLE, spaced
 from ambit.keys.sealing import keyed_hash
 from tenants.scope import current_tenant_id
 
-HASH_HEX_DIGITS = 14
+# As many as pgvector's type of sparse vectors can have.
+DIMENSIONS = 1_000_000_000
+# How soon more of the same word says nothing more, how much length takes away, and the usual length.
+SATURATION, LENGTH_PENALTY, USUAL_LENGTH = 1.5, 0.75, 100
 # Each word is looked for in each passage that any of them finds.
 MAX_QUERY_WORDS = 64
 # So much of a question is stemmed at all, in each language: what comes after 64 words is not looked for.
@@ -26,66 +35,66 @@ MAX_QUERY_TOKENS, MAX_QUERY_CHARACTERS = 256, 4000
 
 # A language that this Postgres has no stemmer for is taken as it stands.
 _INDEXED = """
-SELECT t.n, w.lexeme, w.positions
+SELECT t.n, w.lexeme, cardinality(w.positions)
 FROM unnest(%s::text[]) WITH ORDINALITY AS t (body, n), unnest(to_tsvector(coalesce((
     SELECT oid FROM pg_ts_config
     WHERE cfgnamespace = 'pg_catalog'::regnamespace AND cfgname = %s
 ), 'pg_catalog.simple'::regconfig)::regconfig, t.body)) AS w
 ORDER BY t.n
 """
-# In all configurations the same word has the same position.
+# In all configurations the same word has the same position. A Postgres may lack some of the languages: the last
+# row names those it has, because one that does not exist leaves out no word.
 _ASKED = """
-SELECT place, lexeme, array_agg(cfgname::text)
-FROM pg_ts_config, unnest(to_tsvector(oid::regconfig, %s)) AS w, unnest(w.positions) AS place
-WHERE cfgnamespace = 'pg_catalog'::regnamespace AND cfgname = ANY (%s)
-GROUP BY place, lexeme ORDER BY place, lexeme
+WITH existing AS (
+    SELECT oid, cfgname::text FROM pg_ts_config
+    WHERE cfgnamespace = 'pg_catalog'::regnamespace AND cfgname = ANY (%s)
+)
+SELECT place, lexeme, array_agg(cfgname)
+FROM existing, unnest(to_tsvector(oid::regconfig, %s)) AS w, unnest(w.positions) AS place
+GROUP BY place, lexeme
+UNION ALL
+SELECT NULL, NULL, array_agg(cfgname) FROM existing
+ORDER BY place, lexeme
 """
 
-# A Postgres may lack some of the languages; one that does not exist leaves out no word.
-_EXISTING = """
-SELECT cfgname::text FROM pg_ts_config
-WHERE cfgnamespace = 'pg_catalog'::regnamespace AND cfgname = ANY (%s)
-"""
 
-
-def lexeme_vectors(texts: Sequence[str], *, language: str) -> list[str]:
-    """Return each text's words as a tsvector literal of keyed hashes with their positions."""
+def word_vectors(texts: Sequence[str], *, language: str) -> list[SparseVector]:
+    """Return each text's words as a sparse vector of keyed hashes."""
     with connection.cursor() as cursor:
         cursor.execute(
             _INDEXED, [[spaced(text) for text in texts], _stemmers().get(language, SIMPLE)]
         )
         rows = cursor.fetchall()
-    hashes = _Hashes(current_tenant_id())
-    words: defaultdict[int, list[str]] = defaultdict(list)
-    for number, lexeme, positions in rows:
-        places = ",".join(str(p) for p in positions or [])
-        words[number].append(f"'{hashes[lexeme]}':{places}" if places else f"'{hashes[lexeme]}'")
-    return [" ".join(words[n]) for n in range(1, len(texts) + 1)]
+    dimensions = _Dimensions(current_tenant_id())
+    counts: list[Counter[int]] = [Counter() for _ in texts]
+    for number, lexeme, n in rows:
+        counts[number - 1][dimensions[lexeme]] += n
+    return [SparseVector(_saturated(found), DIMENSIONS) for found in counts]
 
 
-def lexeme_queries(text: str) -> list[str]:
-    """Return a tsquery literal for each of the text's first words, as many as are worth their time.
+def words_asked(text: str) -> list[tuple[int, ...]]:
+    """Return the dimensions of a question's first words, as many as are worth their time.
 
-    A word is any of its stems: 'one' | 'other'.
+    A word is any of its stems.
     """
     with connection.cursor() as cursor:
         asked = " ".join(spaced(text).split()[:MAX_QUERY_TOKENS])[:MAX_QUERY_CHARACTERS]
-        cursor.execute(_ASKED, [asked, [*_stemmers().values(), SIMPLE]])
-        rows = cursor.fetchall()
-        cursor.execute(_EXISTING, [list(_stemmers().values())])
-        stemmers = {name for (name,) in cursor.fetchall()}
+        cursor.execute(_ASKED, [[*_stemmers().values(), SIMPLE], asked])
+        *rows, (_, _, existing) = cursor.fetchall()
     stems: defaultdict[int, list[str]] = defaultdict(list)
     known_to: defaultdict[int, set[str]] = defaultdict(set)
     for place, lexeme, configurations in rows:
         stems[place].append(lexeme)
         known_to[place].update(configurations)
-    dropped = _stop_words(known_to, stemmers)
-    hashes = _Hashes(current_tenant_id())
+    dropped = _stop_words(known_to, set(existing) & set(_stemmers().values()))
+    dimensions = _Dimensions(current_tenant_id())
     words = dict.fromkeys(tuple(found) for place, found in stems.items() if place not in dropped)
-    return [
-        " | ".join(f"'{hashes[lexeme]}'" for lexeme in word)
-        for word in list(words)[:MAX_QUERY_WORDS]
-    ]
+    return [tuple(dimensions[lexeme] for lexeme in word) for word in list(words)[:MAX_QUERY_WORDS]]
+
+
+def _saturated(counts: Counter[int]) -> dict[int, float]:
+    length = 1 - LENGTH_PENALTY + LENGTH_PENALTY * counts.total() / USUAL_LENGTH
+    return {at: n * (SATURATION + 1) / (n + SATURATION * length) for at, n in counts.items()}
 
 
 def _stop_words(known_to: Mapping[int, Set[str]], stemmers: Set[str]) -> set[int]:
@@ -107,14 +116,14 @@ def _stemmers() -> dict[str, str]:
     return {tag: CONFIGURATIONS[tag] for tag in sorted(settings.AMBIT_LANGUAGES)}
 
 
-class _Hashes(dict[str, str]):
-    """Hashes of one tenant's words, each computed once."""
+class _Dimensions(dict[str, int]):
+    """Dimensions of one tenant's words, counted from 0, each computed once."""
 
     def __init__(self, tenant_id: UUID) -> None:
         super().__init__()
         self.tenant_id = tenant_id
 
-    def __missing__(self, lexeme: str) -> str:
+    def __missing__(self, lexeme: str) -> int:
         digest = keyed_hash(lexeme.encode(), tenant_id=self.tenant_id, purpose="lexeme")
-        self[lexeme] = digest.hex()[:HASH_HEX_DIGITS]
+        self[lexeme] = int.from_bytes(digest[:7]) % DIMENSIONS
         return self[lexeme]

@@ -8,10 +8,11 @@ read than its document's cannot exist.
 from __future__ import annotations
 
 from django.conf import settings
-from django.contrib.postgres.search import SearchVectorField
 from django.db import models
-from pgvector.django import HalfVectorField
+from django.db.models import F, Func, Value
+from pgvector.django import HalfVectorField, SparseVectorField
 
+from ambit.corpus.types import WORD_DIMENSIONS
 from tenants.base import TenantModel
 
 
@@ -25,6 +26,9 @@ class State(models.TextChoices):
     READY = "ready", "Ready"
     FAILED = "failed", "Failed"
     ERASED = "erased", "Erased"
+
+
+HASH_OF_ID = Func(F("id"), Value(0), function="uuid_hash_extended")
 
 
 class Document(TenantModel):
@@ -59,6 +63,8 @@ class Document(TenantModel):
         ]
         indexes = [
             models.Index(fields=["tenant_id", "audience_id", "-id"], name="document_by_audience"),
+            # The order in which words are sampled: neither the oldest first nor the newest.
+            models.Index("tenant_id", "audience_id", HASH_OF_ID, name="document_by_hash"),
             models.Index(fields=["tenant_id", "collection_id"], name="document_by_collection"),
             models.Index(
                 fields=["tenant_id"],
@@ -186,16 +192,15 @@ class ChunkVector(DocumentPart):
 
 
 class ChunkLexemes(DocumentPart):
-    """A chunk's words as keyed hashes with positions: no index ever holds a plain word; id is the chunk's.
+    """A chunk's words as a sparse vector of keyed hashes: nothing ever holds a plain word; id is the chunk's.
 
     Indexes as of vectors.
     """
 
-    lexemes = SearchVectorField()
+    words = SparseVectorField(dimensions=WORD_DIMENSIONS)
 
     class Meta:
         indexes = [
-            # In order of id, so that a sample is the same rows wherever they lie.
-            models.Index(fields=["tenant_id", "audience_id", "id"], name="lexemes_by_audience"),
-            models.Index(fields=["document_id", "tenant_id"], name="lexemes_by_document"),
+            models.Index(fields=["tenant_id", "audience_id"], name="lexemes_by_audience"),
+            models.Index("document_id", "tenant_id", HASH_OF_ID, name="lexemes_by_document"),
         ]

@@ -4,9 +4,9 @@ Both legs run under the clearance's audiences in one statement: the visible vect
 words; ranks are fused reciprocally (Cormack, Clarke, Büttcher, SIGIR 2009), the vectors' with less weight
 where these scarcely tell the nearest from the others. Vectors are scanned, which
 is exact, or where a big tenant's graph is quicker, found along it and scanned after all when it comes
-up short. A word weighs as much as it is rare (the idf of Robertson and Spärck Jones, JASIS 1976) in a
-sample of what the caller sees. Nothing in a score depends on a row the caller cannot see, but for what
-a walk along the tenant's own graph can miss.
+up short. Words are scanned and scored by BM25, each weighing as much as it is rare (the idf of Robertson
+and Spärck Jones, JASIS 1976) in a sample of what the caller sees. Nothing in a score depends on a row
+the caller cannot see, but for what a walk along the tenant's own graph can miss.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from django.conf import settings
 from django.db import connection
 
 from ambit.corpus.filters import conditions_on_documents
-from ambit.corpus.lexemes import lexeme_queries
+from ambit.corpus.lexemes import words_asked
 from ambit.corpus.queries import reading
-from ambit.corpus.types import UNFILTERED, Clearance, Filters, Mode, Passage
+from ambit.corpus.types import UNFILTERED, WORD_DIMENSIONS, Clearance, Filters, Mode, Passage
 from ambit.corpus.vault import open_vault
 from tenants.scope import current_tenant_id
 from tenants.statements import run_prepared
@@ -34,9 +34,7 @@ TEXT_WEIGHT = 0.5
 # weight falls from 1 where the nearest is closer than the fiftieth by less than this (cosine).
 TRUSTED_SPREAD, TRUSTED_ROWS, LEAST_TRUST = 0.25, 50, 0.1
 MAX_K = 100
-# Passages are found by the rarest words, as many as a tenth of the sample holds between them, unless these
-# find fewer than were asked for or the sample says too little; all words count in their scores.
-SAMPLED_AUDIENCES, SAMPLED_ROWS, TELLING_ROWS = 20, 500, 250
+SAMPLED_AUDIENCES, SAMPLED_ROWS = 20, 500
 
 # OFFSET 0 keeps the planner, who cannot know how few rows are looked up, from reading all of the tenant's.
 _NEAR = """
@@ -62,48 +60,47 @@ audiences AS MATERIALIZED (
         SELECT FROM corpus_document d
         WHERE d.tenant_id = %(tenant)s AND d.audience_id = a.id LIMIT 1
     ) visible
-), sample AS MATERIALIZED (
-    SELECT taken.lexemes FROM audiences a, LATERAL (
-        SELECT l.lexemes FROM corpus_chunklexemes l, LATERAL (
-            SELECT FROM corpus_document d
-            WHERE d.tenant_id = %(tenant)s AND d.id = l.document_id OFFSET 0
-        ) visible
-        WHERE l.tenant_id = %(tenant)s AND l.audience_id = a.id
-        ORDER BY l.id LIMIT ceil(%(sampled_rows)s::float8 / least(%(sampled_audiences)s, a.n))
-    ) taken
+), sampled AS MATERIALIZED (
     -- Evenly spaced.
-    WHERE a.place %% greatest(1, a.n / %(sampled_audiences)s) = 0
-      AND a.place / greatest(1, a.n / %(sampled_audiences)s) < %(sampled_audiences)s
-), words AS MATERIALIZED (
-    SELECT word::tsquery AS word,
-           (SELECT count(*) FROM sample WHERE lexemes @@ word::tsquery)::float8 AS n,
-           (SELECT count(*) FROM sample)::float8 AS n_sampled
-    FROM unnest(%(words)s::text[]) AS word
+    SELECT id, ceil(%(sampled_rows)s::float8 / least(%(sampled_audiences)s, n)) AS n_rows FROM audiences
+    WHERE place %% greatest(1, n / %(sampled_audiences)s) = 0
+      AND place / greatest(1, n / %(sampled_audiences)s) < %(sampled_audiences)s
+), sample AS MATERIALIZED (
+    -- In the order of a hash: as they come, the oldest would speak for all.
+    SELECT taken.words FROM sampled a, LATERAL (
+        SELECT id, count(*) OVER () AS n FROM (
+            SELECT d.id FROM corpus_document d
+            WHERE d.tenant_id = %(tenant)s AND d.audience_id = a.id
+            ORDER BY uuid_hash_extended(d.id, 0) LIMIT a.n_rows
+        ) in_order
+    ) document, LATERAL (
+        SELECT l.words FROM corpus_chunklexemes l
+        WHERE l.tenant_id = %(tenant)s AND l.document_id = document.id
+        ORDER BY uuid_hash_extended(l.id, 0) LIMIT ceil(a.n_rows / document.n)
+    ) taken
+), asked AS MATERIALIZED (
+    SELECT word, array_agg(stem) AS stems,
+           ('{{' || string_agg(DISTINCT stem || ':1', ',') || '}}/' || %(dimensions)s)::sparsevec AS each_once
+    FROM unnest(%(places)s::int[], %(stems)s::int[]) AS of_a_word (word, stem)
+    GROUP BY word
 ), weighed AS MATERIALIZED (
-    -- ts_rank divides by the number of a word's stems: a word counts once, however many it has.
-    SELECT word, ln(1 + (n_sampled - n + 0.5) / (n + 0.5)) * (numnode(word) + 1) / 2 AS weight,
-           n_sampled < %(telling)s
-           OR sum(n) OVER (ORDER BY n, word::text ROWS UNBOUNDED PRECEDING) <= n_sampled / 10
-           AS is_telling
-    FROM words
-), told AS MATERIALIZED (
-    SELECT id, document_id,
-           (SELECT sum(weight * ts_rank(lexemes, word, 1)) FROM weighed) AS weight
-    FROM corpus_chunklexemes
-    WHERE tenant_id = %(tenant)s AND lexemes @@ (
-        SELECT string_agg(word::text, ' | ')::tsquery FROM weighed WHERE is_telling
-    ) {within}
-    ORDER BY weight DESC, id LIMIT %(depth)s
+    SELECT stems, ln(1 + (n_sampled - n + 0.5) / (n + 0.5)) AS weight
+    FROM asked, LATERAL (
+        SELECT count(*) FILTER (WHERE words <#> each_once < 0)::float8 AS n,
+               count(*)::float8 AS n_sampled
+        FROM sample
+    ) counted
+), question AS MATERIALIZED (
+    SELECT ('{{' || string_agg(stem || ':' || weight, ',') || '}}/' || %(dimensions)s)::sparsevec AS words
+    FROM (SELECT stem, max(weight) AS weight FROM weighed, unnest(stems) AS stem GROUP BY stem) each
 ), said AS MATERIALIZED (
-    SELECT id, document_id, weight FROM told WHERE (SELECT count(*) FROM told) >= %(k)s
-    UNION ALL (
-        SELECT id, document_id,
-               (SELECT sum(weight * ts_rank(lexemes, word, 1)) FROM weighed) AS weight
+    SELECT * FROM (
+        SELECT id, document_id, -(words <#> (SELECT words FROM question)) AS weight
         FROM corpus_chunklexemes
-        WHERE tenant_id = %(tenant)s AND (SELECT count(*) FROM told) < %(k)s
-          AND lexemes @@ (SELECT string_agg(word::text, ' | ')::tsquery FROM weighed) {within}
+        WHERE tenant_id = %(tenant)s {within}
         ORDER BY weight DESC, id LIMIT %(depth)s
-    )
+    ) best
+    WHERE weight > 0
 )
 """
 _NO_NEAR, _NO_SAID = (
@@ -174,14 +171,15 @@ def search(
     """
     if not clearance.audience_ids or filters.admit_nothing or not 1 <= k <= MAX_K:
         return []
-    with_vector, words = mode != "text", lexeme_queries(query) if mode != "vector" else []
+    with_vector, words = mode != "text", words_asked(query) if mode != "vector" else []
     values: dict[str, Any] = {
         "tenant": current_tenant_id(),
         "vector": _vector_text(embedding) if with_vector else None,
-        "words": words,
+        "places": [place for place, stems in enumerate(words) for _ in stems],
+        "stems": [stem + 1 for stems in words for stem in stems],
+        "dimensions": WORD_DIMENSIONS,
         "sampled_audiences": SAMPLED_AUDIENCES,
         "sampled_rows": SAMPLED_ROWS,
-        "telling": TELLING_ROWS,
         "exact_rows": settings.AMBIT_EXACT_ROWS,
         "k": k,
         "depth": max(50, 4 * k) if words else k + k // 2,

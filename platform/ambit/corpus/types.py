@@ -12,6 +12,8 @@ from uuid import UUID
 # type "/" subtype, both restricted names of RFC 6838, section 4.2.
 MEDIA_TYPE = re.compile(r"[A-Za-z0-9][\w!#$&^.+-]{0,126}/[A-Za-z0-9][\w!#$&^.+-]{0,126}", re.ASCII)
 Mode = Literal["hybrid", "vector", "text"]
+# Of the words' sparse vectors: as many as pgvector's type can have.
+WORD_DIMENSIONS = 1_000_000_000
 Scalar = str | int | float | bool
 
 

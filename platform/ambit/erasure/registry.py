@@ -113,7 +113,7 @@ TABLES: dict[str, Table] = {
     "corpus_subject": Table(("type", "value_mac"), (SUBJECTS,)),
     "corpus_chunk": Table(("body_sealed", "embedded_mac"), (CHUNKS,)),
     "corpus_chunkvector": Table(("embedding",), (VECTORS,)),
-    "corpus_chunklexemes": Table(("lexemes",), (LEXEMES,)),
+    "corpus_chunklexemes": Table(("words",), (LEXEMES,)),
     "answers_exchange": Table(("wrapped_key", "body_sealed", "generator"), (ANSWERS,)),
     "answers_exchangepassage": Table((), (ANSWERS,)),
     "erasure_erasure": Table(

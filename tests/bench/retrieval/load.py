@@ -23,7 +23,7 @@ from pgvector.psycopg import register_vector
 from psycopg.types.json import Jsonb
 
 from ambit.config.canary import plant_canary
-from ambit.corpus.lexemes import lexeme_vectors
+from ambit.corpus.lexemes import word_vectors
 from ambit.corpus.vault import Vault
 from ambit.keys.keyring import create_tenant_keys
 from ambit.keys.sealing import new_data_key
@@ -238,7 +238,7 @@ def _load_documents(
     texts = _texts()
     # Hashed under one tenant's key for all: of the same number and length as under each its own.
     with tenant_scope(tenants[INDEPENDENT]):
-        lexemes = lexeme_vectors(texts, language="en")
+        words = word_vectors(texts, language="en")
     starts = np.flatnonzero(np.diff(workload.documents, prepend=-1))
     vaults, wrapped = _keys(workload, tenants, starts)
     _copy_documents(connection, workload, starts, vaults=vaults, wrapped=wrapped)
@@ -258,12 +258,12 @@ def _load_documents(
         ((*part, HalfVector(v)) for part, v in zip(parts, workload.vectors, strict=True)),
     )
     # In text: psycopg knows no binary form of a tsvector.
-    statement = (
-        "COPY corpus_chunklexemes (id, tenant_id, document_id, audience_id, lexemes) FROM STDIN"
+    _copy(
+        connection,
+        "corpus_chunklexemes",
+        f"{of}, words sparsevec",
+        ((*part, words[row % len(words)]) for row, part in enumerate(parts)),
     )
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for row, part in enumerate(parts):
-            copy.write_row((*part, lexemes[row % len(lexemes)]))
 
 
 def _texts() -> list[str]:
