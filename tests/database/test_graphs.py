@@ -40,8 +40,8 @@ from tests.database.worlds import (
 )
 
 BIG, SMALL = 240, 30
-# Asked for so many, a walk looks for half again as many: half of the 100 it visits first.
-HALF_OF_A_LOOK = 34
+# Asked for so many, a walk looks for half again as many: half of the 128 it visits first.
+HALF_OF_A_LOOK = 43
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +201,9 @@ def test_few_visible_rows_are_scanned_whatever_graph_stands(
 def test_a_graph_that_comes_up_short_is_followed_by_a_scan(place: PrivateDatabase) -> None:
     """What Bob may read lies far from the question, and what he may not read all around it."""
     near, far = unit(0), -unit(0)
-    apart = random_vectors(BIG, seed=7) / 10
-    firm = _firm(BIG, vectors=np.concatenate([apart[: BIG // 2] + far, apart[BIG // 2 :] + near]))
+    # More are near than a first look visits.
+    apart = random_vectors(300, seed=7) / 10
+    firm = _firm(300, vectors=np.concatenate([apart[:150] + far, apart[150:] + near]))
     scanned = _ids(firm.ask(firm.bob, near))
     arrange_graphs()
 
