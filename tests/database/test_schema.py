@@ -267,6 +267,20 @@ def test_the_application_may_do_with_each_table_what_was_declared_and_no_more() 
     assert held == expected
 
 
+def test_no_statistics_are_kept_of_what_people_wrote() -> None:
+    without = _rows(
+        "SELECT attrelid::regclass::text, attname FROM pg_attribute WHERE attstattarget = 0"
+        " AND attrelid::regclass::text LIKE 'corpus%%' AND NOT attisdropped"
+    )
+
+    assert set(without) >= {
+        ("corpus_chunk", "body_sealed"),
+        ("corpus_chunklexemes", "words"),
+        ("corpus_chunkvector", "embedding"),
+        ("corpus_document", "metadata"),
+    }
+
+
 def test_every_reference_leads_with_the_tenant_and_is_never_loosened(
     superuser: psycopg.Connection,
 ) -> None:

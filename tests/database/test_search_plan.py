@@ -178,6 +178,10 @@ def test_the_policys_tenant_and_audiences_are_the_index_condition(
         assert "audience_id = ANY ((InitPlan" in condition, leg
     assert _whole_scans(plan) == []
     assert _scans_of_all_the_tenant_has(plan) == []
+    # Whose words are sampled: of all documents in an audience none that is hidden, or has no passages, is read.
+    documents = [n for n in _nodes(plan) if n.get("Relation Name") == "corpus_document"]
+    sampled = [n for n in documents if "audience_id = " in n["Index Cond"]]
+    assert [n["Index Name"] for n in sampled] == ["document_by_hash"] * 2
     for ranked in ("CTE near_ranked", "CTE said_ranked"):
         (part,) = [n for n in _nodes(plan) if n.get("Subplan Name") == ranked]
         (looked_up,) = [n for n in _nodes(part) if n.get("Relation Name") == "corpus_document"]

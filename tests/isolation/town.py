@@ -28,8 +28,8 @@ FROM (SELECT embedding, row_number() OVER () - 1 AS n FROM corpus_chunkvector WH
 WHERE v.tenant_id = %s AND a.n = abs(hashtext(v.id::text)) %% %s
 """
 _SAME_WORDS = """
-UPDATE corpus_chunklexemes v SET lexemes = a.lexemes
-FROM (SELECT lexemes, row_number() OVER () - 1 AS n FROM corpus_chunklexemes WHERE tenant_id = %s) a
+UPDATE corpus_chunklexemes v SET words = a.words
+FROM (SELECT words, row_number() OVER () - 1 AS n FROM corpus_chunklexemes WHERE tenant_id = %s) a
 WHERE v.tenant_id = %s AND a.n = abs(hashtext(v.id::text)) %% %s
 """
 

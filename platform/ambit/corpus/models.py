@@ -64,7 +64,14 @@ class Document(TenantModel):
         indexes = [
             models.Index(fields=["tenant_id", "audience_id", "-id"], name="document_by_audience"),
             # The order in which words are sampled: neither the oldest first nor the newest.
-            models.Index("tenant_id", "audience_id", HASH_OF_ID, name="document_by_hash"),
+            models.Index(
+                "tenant_id",
+                "audience_id",
+                HASH_OF_ID,
+                name="document_by_hash",
+                # Neither tombstones nor what has no passages yet.
+                condition=models.Q(hidden_at__isnull=True, current_version_id__isnull=False),
+            ),
             models.Index(fields=["tenant_id", "collection_id"], name="document_by_collection"),
             models.Index(
                 fields=["tenant_id"],

@@ -54,23 +54,25 @@ walked AS MATERIALIZED (
 """
 _SAID = """
 audiences AS MATERIALIZED (
-    -- Those with a visible document: a hidden one must not change which others are sampled.
+    -- Those with a passage to see: a hidden one must not change which others are sampled.
     SELECT a.id, row_number() OVER (ORDER BY a.id) - 1 AS place, count(*) OVER () AS n
     FROM unnest(current_setting('ambit.audience_ids')::uuid[]) AS a (id), LATERAL (
         SELECT FROM corpus_document d
-        WHERE d.tenant_id = %(tenant)s AND d.audience_id = a.id LIMIT 1
+        WHERE d.tenant_id = %(tenant)s AND d.audience_id = a.id
+          AND d.hidden_at IS NULL AND d.current_version_id IS NOT NULL
+        ORDER BY uuid_hash_extended(d.id, 0) LIMIT 1
     ) visible
 ), sampled AS MATERIALIZED (
     -- Evenly spaced.
     SELECT id, ceil(%(sampled_rows)s::float8 / least(%(sampled_audiences)s, n)) AS n_rows FROM audiences
-    WHERE place %% greatest(1, n / %(sampled_audiences)s) = 0
-      AND place / greatest(1, n / %(sampled_audiences)s) < %(sampled_audiences)s
+    WHERE place * least(%(sampled_audiences)s, n) %% n < least(%(sampled_audiences)s, n)
 ), sample AS MATERIALIZED (
     -- In the order of a hash: as they come, the oldest would speak for all.
     SELECT taken.words FROM sampled a, LATERAL (
         SELECT id, count(*) OVER () AS n FROM (
             SELECT d.id FROM corpus_document d
             WHERE d.tenant_id = %(tenant)s AND d.audience_id = a.id
+              AND d.hidden_at IS NULL AND d.current_version_id IS NOT NULL
             ORDER BY uuid_hash_extended(d.id, 0) LIMIT a.n_rows
         ) in_order
     ) document, LATERAL (
@@ -167,14 +169,21 @@ def search(
     """Return the best k passages among exactly those the clearance reaches, best first.
 
     embedding: the query's vector, needed unless mode is "text". An empty clearance, or a filter with
-    nothing to choose from, returns nothing. Raises WrongClearance in another tenant's scope.
+    nothing to choose from, returns nothing. Raises WrongClearance in another tenant's scope, and ValueError
+    without a vector that is needed.
     """
+    if mode == "text":
+        embedding = None
+    elif embedding is None:
+        raise ValueError(f"a search of mode {mode} needs the question's vector")
     if not clearance.audience_ids or filters.admit_nothing or not 1 <= k <= MAX_K:
         return []
-    with_vector, words = mode != "text", words_asked(query) if mode != "vector" else []
+    words = words_asked(query) if mode != "vector" else []
     values: dict[str, Any] = {
         "tenant": current_tenant_id(),
-        "vector": _vector_text(embedding) if with_vector else None,
+        "vector": None
+        if embedding is None
+        else json.dumps(np.asarray(embedding, dtype=np.float16).tolist()),
         "places": [place for place, stems in enumerate(words) for _ in stems],
         "stems": [stem + 1 for stems in words for stem in stems],
         "dimensions": WORD_DIMENSIONS,
@@ -189,7 +198,7 @@ def search(
         "trusted_rows": TRUSTED_ROWS,
         "least_trust": LEAST_TRUST,
     }
-    legs = [_NEAR if with_vector else _NO_NEAR, _SAID if words else _NO_SAID]
+    legs = [_NO_NEAR if embedding is None else _NEAR, _SAID if words else _NO_SAID]
     with reading(clearance):
         return [
             _passage(row) for row in _found(f"WITH {','.join(legs)}, {_FUSED}", values, filters)
@@ -213,15 +222,6 @@ def _run_once(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall())
-
-
-def _vector_text(embedding: Sequence[float] | None) -> str | None:
-    """Return the vector as stored ones are: in half precision."""
-    return (
-        json.dumps(np.asarray(embedding, dtype=np.float16).tolist())
-        if embedding is not None
-        else None
-    )
 
 
 def _passage(row: tuple[Any, ...]) -> Passage:

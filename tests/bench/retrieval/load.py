@@ -257,7 +257,6 @@ def _load_documents(
         f"{of}, embedding halfvec",
         ((*part, HalfVector(v)) for part, v in zip(parts, workload.vectors, strict=True)),
     )
-    # In text: psycopg knows no binary form of a tsvector.
     _copy(
         connection,
         "corpus_chunklexemes",

@@ -24,13 +24,13 @@ CREATE FUNCTION pg_temp.as_sparse(lexemes tsvector) RETURNS sparsevec LANGUAGE s
         ) AS counted
     ) AS saturated
 $$;
+-- A row is read whole in each search: beside its page only where no page holds it.
+ALTER TABLE corpus_chunklexemes SET (toast_tuple_target = 8160);
 ALTER TABLE corpus_chunklexemes
     ALTER COLUMN lexemes TYPE sparsevec(1000000000) USING pg_temp.as_sparse(lexemes);
 DROP FUNCTION pg_temp.as_sparse(tsvector);
 ALTER TABLE corpus_chunklexemes RENAME COLUMN lexemes TO words;
 ALTER TABLE corpus_chunklexemes ALTER COLUMN words SET STATISTICS 0;
--- A row is read whole in each search: beside its page only where no page holds it.
-ALTER TABLE corpus_chunklexemes SET (toast_tuple_target = 8160);
 """
 
 
@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
         migrations.RemoveIndex("chunklexemes", "lexemes_by_audience"),
         migrations.RemoveIndex("chunklexemes", "lexemes_by_document"),
         migrations.SeparateDatabaseAndState(
-            database_operations=[migrations.RunSQL(_CONVERT, migrations.RunSQL.noop)],
+            database_operations=[migrations.RunSQL(_CONVERT)],
             state_operations=[
                 migrations.RenameField("chunklexemes", "lexemes", "words"),
                 migrations.AlterField(
@@ -64,6 +64,12 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             "document",
-            models.Index("tenant_id", "audience_id", _HASH_OF_ID, name="document_by_hash"),
+            models.Index(
+                "tenant_id",
+                "audience_id",
+                _HASH_OF_ID,
+                name="document_by_hash",
+                condition=models.Q(hidden_at__isnull=True, current_version_id__isnull=False),
+            ),
         ),
     ]
