@@ -10,9 +10,8 @@ from uuid import UUID
 import pytest
 from django.apps import apps
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.search import SearchVectorField
 from django.db import models
-from pgvector.django import HalfVectorField, VectorField
+from pgvector.django import HalfVectorField, SparseVectorField, VectorField
 
 from ambit.erasure.registry import HOLDINGS, TABLES
 from tenants.holding import Holding, Scope
@@ -32,8 +31,8 @@ CONTENT = (
     models.BinaryField,
     models.JSONField,
     ArrayField,
-    SearchVectorField,
     HalfVectorField,
+    SparseVectorField,
     VectorField,
 )
 # What both ways of looking may use: these find nothing by themselves.

@@ -111,9 +111,11 @@ def test_the_oldest_audiences_do_not_speak_for_all(
     assert office.ask(office.bob, "harbor zebra", mode="text")[0].text == "the zebra of the house"
 
 
-def test_a_search_by_meaning_without_a_vector_is_refused(office: Office) -> None:
-    with pytest.raises(ValueError, match="vector"):
-        office.ask(office.bob, "harbor", None, mode="hybrid")
+def test_without_a_vector_nothing_is_found_but_by_words(office: Office) -> None:
+    office.publish(Passage("harbor", unit(0)), Passage("paper", unit(1)))
+
+    assert [p.text for p in office.ask(office.bob, "harbor", None, mode="hybrid")] == ["harbor"]
+    assert office.ask(office.bob, "harbor", None, mode="vector") == []
 
 
 def test_what_is_sampled_does_not_follow_where_rows_lie(
