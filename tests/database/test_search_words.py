@@ -126,7 +126,7 @@ def test_what_is_sampled_does_not_follow_where_rows_lie(
     words = (["harbor"] * 9 + ["zebra"] * 11) * 50
     office.publish(*(Passage(word, vector) for word, vector in zip(words, vectors, strict=True)))
 
-    by_id = _asked_without_an_indexs_order(office)
+    before = _asked_without_an_indexs_order(office)
     superuser.execute(
         "WITH moved AS (DELETE FROM corpus_chunklexemes WHERE tenant_id = %(tenant)s RETURNING *)"
         " INSERT INTO corpus_chunklexemes SELECT * FROM moved ORDER BY words::text <>"
@@ -134,7 +134,7 @@ def test_what_is_sampled_does_not_follow_where_rows_lie(
         {"tenant": office.tenant_id},
     )
 
-    assert _asked_without_an_indexs_order(office) == by_id == {"harbor"}
+    assert _asked_without_an_indexs_order(office) == before == {"harbor"}
 
 
 def _asked_without_an_indexs_order(office: Office) -> set[str]:

@@ -21,11 +21,10 @@ from django.db import connection
 from pgvector import SparseVector
 
 from ambit.corpus.languages import CONFIGURATIONS, SIMPLE, spaced
+from ambit.corpus.types import WORD_DIMENSIONS
 from ambit.keys.sealing import keyed_hash
 from tenants.scope import current_tenant_id
 
-# As many as pgvector's type of sparse vectors can have.
-DIMENSIONS = 1_000_000_000
 # How soon more of the same word says nothing more, how much length takes away, and the usual length.
 SATURATION, LENGTH_PENALTY, USUAL_LENGTH = 1.5, 0.75, 100
 # Each word is looked for in each passage that any of them finds.
@@ -69,11 +68,11 @@ def word_vectors(texts: Sequence[str], *, language: str) -> list[SparseVector]:
     counts: list[Counter[int]] = [Counter() for _ in texts]
     for number, lexeme, n in rows:
         counts[number - 1][dimensions[lexeme]] += n
-    return [SparseVector(_saturated(found), DIMENSIONS) for found in counts]
+    return [SparseVector(_saturated(found), WORD_DIMENSIONS) for found in counts]
 
 
 def words_asked(text: str) -> list[tuple[int, ...]]:
-    """Return the dimensions of a question's first words, as many as are worth their time.
+    """Return the dimensions of a question's first words, counted from 0, as many as are worth their time.
 
     A word is any of its stems.
     """
@@ -125,5 +124,5 @@ class _Dimensions(dict[str, int]):
 
     def __missing__(self, lexeme: str) -> int:
         digest = keyed_hash(lexeme.encode(), tenant_id=self.tenant_id, purpose="lexeme")
-        self[lexeme] = int.from_bytes(digest[:7]) % DIMENSIONS
+        self[lexeme] = int.from_bytes(digest[:7]) % WORD_DIMENSIONS
         return self[lexeme]

@@ -168,8 +168,9 @@ def search(
 ) -> list[Passage]:
     """Return the best k passages among exactly those the clearance reaches, best first.
 
-    embedding: the query's vector; without it, passages are found by words alone. An empty clearance, or a filter with
-    nothing to choose from, returns nothing. Raises WrongClearance in another tenant's scope.
+    embedding: the query's vector; without it, passages are found by words alone. An empty clearance, a
+    filter with nothing to choose from, or a query of neither, returns nothing. Raises WrongClearance in
+    another tenant's scope.
     """
     if mode == "text":
         embedding = None
@@ -196,10 +197,11 @@ def search(
         "least_trust": LEAST_TRUST,
     }
     legs = [_NO_NEAR if embedding is None else _NEAR, _SAID if words else _NO_SAID]
+    statement = f"WITH {','.join(legs)}, {_FUSED}"
     with reading(clearance):
-        return [
-            _passage(row) for row in _found(f"WITH {','.join(legs)}, {_FUSED}", values, filters)
-        ]
+        if embedding is None and not words:
+            return []
+        return [_passage(row) for row in _found(statement, values, filters)]
 
 
 def _found(statement: str, values: dict[str, Any], filters: Filters) -> list[tuple[Any, ...]]:
