@@ -6,11 +6,13 @@ MADE := $(VENV)/made.stamp
 INSTALLED := $(VENV)/installed.stamp
 DEVELOPED := $(VENV)/developed.stamp
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet --quiet
+# A file's tests stay together: they share what its fixtures start.
+IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test check test-vllm bench bench-retrieval bench-timing replay histories constraints clean
+.PHONY: help serve demo test check test-vllm bench bench-retrieval bench-timing replay histories prove-audit prove-erasure prove-crashes measure-finding constraints clean
 .DELETE_ON_ERROR:
 
 help: ## say what can be made
@@ -22,8 +24,8 @@ serve: $(INSTALLED) ## run everything here until Ctrl-C (AMBIT_DATA_DIR, AMBIT_P
 demo: $(INSTALLED) ## show and check the whole path in a directory of its own, then clean up
 	@$(BIN)/python -m ambit.config.demo
 
-test: $(DEVELOPED) ## all tests but those that need vLLM (PYTEST_ARGS adds options)
-	@$(BIN)/python -m pytest --ignore=tests/vllm --ignore=tests/bench $(PYTEST_ARGS)
+test: $(DEVELOPED) ## all tests but those that need vLLM (PYTEST_ARGS adds options; "-n 0": one at a time)
+	@$(BIN)/python -m pytest --ignore=tests/vllm --ignore=tests/bench $(IN_PARALLEL) $(PYTEST_ARGS)
 
 check: $(DEVELOPED) ## style, types, layers, Django's checks, missing migrations
 	@$(BIN)/python -m ruff check .
@@ -52,6 +54,18 @@ replay: $(DEVELOPED) ## replay real grants and revokes of ../shared/data, all al
 
 histories: $(DEVELOPED) ## random permission histories against a model (N, SEED), and all of a small world (LENGTH=5)
 	@$(BIN)/python -W ignore -m tests.histories $(N) $(if $(SEED),--seed $(SEED)) $(if $(LENGTH),--length $(LENGTH))
+
+prove-audit: $(DEVELOPED) ## rewrite an audit trail in every way, a thousand times each, and count what ambit-verify finds
+	@$(BIN)/python -W ignore -m tests.audit $(PROVE_ARGS)
+
+prove-erasure: $(DEVELOPED) ## forget ten thousand people and look for them in every byte of every store
+	@$(BIN)/python -W ignore -m tests.erasing $(PROVE_ARGS)
+
+prove-crashes: $(DEVELOPED) ## kill worker, web, Postgres and Redis at every step of an erasure, and see each end well
+	@$(BIN)/python -W ignore -m tests.erasing.crashes $(PROVE_ARGS)
+
+measure-finding: $(DEVELOPED) ## plant invented people in notes and count how many mentions of each kind are found
+	@$(BIN)/python -W ignore -m tests.finding $(FINDING_ARGS)
 
 constraints: $(DEVELOPED) ## write the installed versions to constraints.txt
 	@{ sed -n '/^#/p;/^[^#]/q' constraints.txt; \

@@ -30,16 +30,19 @@ class Actor:
 
 
 _actor: ContextVar[Actor | None] = ContextVar("ambit_actor", default=None)
+# How many events the block around has recorded.
+_n_recorded: ContextVar[list[int]] = ContextVar("ambit_n_recorded")
 
 
 @contextmanager
 def acting_as(actor: Actor) -> Iterator[None]:
     """Let everything recorded in the block be done by this actor."""
-    token = _actor.set(actor)
+    token, counted = _actor.set(actor), _n_recorded.set([0])
     try:
         yield
     finally:
         _actor.reset(token)
+        _n_recorded.reset(counted)
 
 
 def current_actor() -> Actor:
@@ -48,6 +51,11 @@ def current_actor() -> Actor:
     if actor is None:
         raise NoActor("no actor is set; wrap the work in acting_as(actor)")
     return actor
+
+
+def has_recorded() -> bool:
+    """Say whether anything was recorded in the innermost block of acting_as() so far."""
+    return _n_recorded.get([0])[0] > 0
 
 
 def record(
@@ -74,3 +82,4 @@ def record(
         chunk_ids=list(chunk_ids),
         counts=counts or {},
     ).save(using=using, force_insert=True)
+    _n_recorded.get([0])[0] += 1

@@ -30,12 +30,14 @@ class Scope:
     key_ids: tuple[UUID, ...] = ()
     account_ids: tuple[UUID, ...] = ()
     answer_ids: tuple[UUID, ...] = ()
+    # Archives made for the person (Art. 15 GDPR), or with one of the documents in them.
+    export_ids: tuple[UUID, ...] = ()
     # The generation of model-side caches in which the scope's content can be; None: none to end.
     salt_epoch: int | None = None
 
     def __bool__(self) -> bool:
         """Say whether anything is covered."""
-        return bool(self.document_ids or self.member_ids or self.answer_ids)
+        return bool(self.document_ids or self.member_ids or self.answer_ids or self.export_ids)
 
     @property
     def actor_ids(self) -> tuple[UUID, ...]:
@@ -63,6 +65,7 @@ class Scope:
             key_ids=self.key_ids,
             account_ids=self.account_ids,
             answer_ids=self.answer_ids,
+            export_ids=self.export_ids,
             salt_epoch=self.salt_epoch,
         )
         for document_ids in rest:
@@ -84,6 +87,7 @@ class Holding:
     title: str
     # How, in words for the receipt.
     found_by: str
+    destroyed_by: str
     verified_by: str
     find: Callable[[Scope], int]
     destroy: Callable[[Scope], object]

@@ -18,7 +18,13 @@ PREFIXES = {
     "chunk": "chk",
     "answer": "ans",
     "erasure": "era",
+    "receipt": "rcp",
+    "hold": "hld",
+    "restriction": "rst",
     "event": "evt",
+    "export": "exp",
+    "webhook": "whk",
+    "notice": "ntc",
 }
 # The nil identifier: uuid7() never makes it, so nothing has it.
 NO_ID = UUID(int=0)
@@ -48,3 +54,9 @@ def parse_id(kind: str, text: str) -> UUID | None:
     if match is None or match[1] != PREFIXES[kind]:
         return None
     return UUID(match[2])
+
+
+def any_id(text: str) -> UUID | None:
+    """Return the identifier behind a public one of whatever kind, or None when it is none."""
+    match = _PUBLIC.fullmatch(text)
+    return UUID(match[2]) if match is not None and match[1] in PREFIXES.values() else None

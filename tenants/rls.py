@@ -5,6 +5,8 @@ ambit_owner      the schema; no row of any tenant (row-level security is forced 
 ambit_app        rows of the tenant in context; passages of the audiences in context
 ambit_operator   tenants, accounts, operator keys; may add a tenant's first key and audit events
 ambit_dispatch   the job table, to find work that nobody does
+ambit_sequencer  audit events, and the trees that prove them, to which it alone may add
+ambit_scrubber   no row at all: it may rewrite the tables in which erasures destroy rows
 """
 
 from __future__ import annotations
@@ -66,6 +68,21 @@ def isolate(
         ),
         *_policies(table, reads=reads, privileges=privileges, grants=grants or {}),
     ]
+    return RunSQL(statements, RunSQL.noop)
+
+
+def scrubbed(table: str, *content: str) -> RunSQL:
+    """Let the scrubber rewrite a table, and keep samples of its content columns out of pg_statistic.
+
+    Postgres keeps values it saw in a column until the column is analysed again, in files that no
+    rewriting of the table reaches.
+    """
+    statements: list[Any] = [f"GRANT MAINTAIN ON {table} TO ambit_scrubber"]
+    for column in content:
+        statements += [
+            f"ALTER TABLE {table} ALTER COLUMN {column} SET STATISTICS 0",
+            f"SELECT pg_clear_attribute_stats('public', '{table}', '{column}', false)",
+        ]
     return RunSQL(statements, RunSQL.noop)
 
 

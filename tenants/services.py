@@ -37,6 +37,8 @@ SCOPES = (
     "answers",
     "erasures",
     "audit",
+    "exports",
+    "webhooks",
 )
 MEMBER_SCOPES = SCOPES
 

@@ -17,14 +17,20 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from ambit.config.runtime.network import free_port
 from ambit.config.runtime.supervisor import Stack
+from ambit.keys.signing import make_signing_key
 from tests.cast import Cast, make_cast
 
-# What a fixture's name needs running; all of it is one stack, started once for the whole session.
+# What a fixture's name needs running; all of it is one stack, started once in each process.
 PARTS = {
     "embeddings": {"embed"},
     "workers": {"embed", "worker", "beat"},
     "server": {"embed", "web"},
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that the processes end about together."""
+    items.sort(key=lambda item: item.path.parent.name != "flows")
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +46,8 @@ def session_stack(
     with running, django_db_blocker.unblock():
         call_command("migrate", database="owner", interactive=False, verbosity=0)
         call_command("plant_canary", stdout=io.StringIO())
+        # As keep_audit does at its start.
+        make_signing_key()
         yield running
         for connection in connections.all(initialized_only=True):
             connection.close()

@@ -14,7 +14,7 @@ django.setup()
 
 from django.conf import settings  # noqa: E402 - settings exist once Django is set up
 
-from ambit.jobs.broker import broker_url  # noqa: E402
+from ambit.jobs.broker import ARRANGE_GRAPHS, broker_url  # noqa: E402
 from ambit.jobs.kinds import QUEUES  # noqa: E402
 
 # Where the worker may act as the owner of the tables, as under `make serve`; elsewhere cron runs
@@ -22,7 +22,7 @@ from ambit.jobs.kinds import QUEUES  # noqa: E402
 ARRANGING = (
     {
         "arrange-graphs": {
-            "task": "ambit.arrange_graphs",
+            "task": ARRANGE_GRAPHS,
             "schedule": 3600.0,
             "options": {"expires": 600},
         }

@@ -13,13 +13,24 @@ from redis import RedisError
 
 from ambit.corpus.graphs import AlreadyArranging, arrange_graphs
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable
-from ambit.jobs.broker import RUN_JOB
-from ambit.jobs.kinds import ERASE, INGEST_VERSION, REMOVE_DOCUMENT
+from ambit.jobs.broker import ARRANGE_GRAPHS, RUN_JOB
+from ambit.jobs.kinds import (
+    ERASE,
+    ERASURE_ALARM,
+    EXPORT,
+    EXPORT_END,
+    INGEST_VERSION,
+    NOTICE,
+    REMOVE_DOCUMENT,
+)
 from ambit.jobs.services import Claim, ClaimLost, claim, kept, put_back, send_due
 from ambit.keys.keyring import KeyUnavailable
 from tenants.audit import Actor, acting_as
 from workers.erase import flow as erase_flow
+from workers.erase.remind import remind
+from workers.export import flow as export_flow
 from workers.ingest import flow as ingest_flow
+from workers.notify.flow import notify
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +38,15 @@ HANDLERS: dict[str, Callable[[Claim], None]] = {
     INGEST_VERSION.name: ingest_flow.ingest,
     REMOVE_DOCUMENT.name: erase_flow.remove,
     ERASE.name: erase_flow.erase,
+    ERASURE_ALARM.name: remind,
+    EXPORT.name: export_flow.export,
+    EXPORT_END.name: export_flow.end,
+    NOTICE.name: notify,
 }
-GIVE_UP: dict[str, Callable[[Claim], None]] = {INGEST_VERSION.name: ingest_flow.give_up}
+GIVE_UP: dict[str, Callable[[Claim], None]] = {
+    INGEST_VERSION.name: ingest_flow.give_up,
+    EXPORT.name: export_flow.give_up,
+}
 MAX_DELAY_S = 300.0
 # Something else is down or set up wrongly: the job waits for it, and that is no fault of its object.
 ELSEWHERE = (EmbeddingUnavailable, EmbeddingRefused, KeyUnavailable, InterfaceError)
@@ -119,7 +137,7 @@ def send_due_jobs() -> None:
         logger.info("jobs.sent", extra={"n_jobs": sent})
 
 
-@shared_task(name="ambit.arrange_graphs")
+@shared_task(name=ARRANGE_GRAPHS)
 def arrange_vector_graphs() -> None:
     """Give big tenants a vector graph of their own; needs the roles of owner and operator."""
     try:

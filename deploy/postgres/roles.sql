@@ -1,7 +1,8 @@
--- The four logins, the database and the extension that Ambit needs; run with psql as a superuser, as often as wanted.
+-- The six logins, the database and the extension that Ambit needs; run with psql as a superuser, as often as wanted.
 --
 --   psql -d postgres -v password_ambit_owner=… -v password_ambit_app=… \
---        -v password_ambit_operator=… -v password_ambit_dispatch=… -f deploy/postgres/roles.sql
+--        -v password_ambit_operator=… -v password_ambit_dispatch=… \
+--        -v password_ambit_sequencer=… -v password_ambit_scrubber=… -f deploy/postgres/roles.sql
 --
 -- A password that is not given is left as it is. `-v database=NAME` names another database than `ambit`.
 -- What each login may do with which table is granted by the migrations (tenants/rls.py).
@@ -13,15 +14,15 @@ SET client_min_messages = warning;
   \set database ambit
 \endif
 
--- None of the four may see past row-level security, make roles or make databases.
+-- None of the six may see past row-level security, make roles or make databases.
 SELECT format('CREATE ROLE %I LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION', wanted)
-FROM unnest(ARRAY['ambit_owner', 'ambit_app', 'ambit_operator', 'ambit_dispatch']) AS wanted
+FROM unnest(ARRAY['ambit_owner', 'ambit_app', 'ambit_operator', 'ambit_dispatch', 'ambit_sequencer', 'ambit_scrubber']) AS wanted
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted)
 \gexec
 
 SELECT format('ALTER ROLE %I LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION', rolname)
 FROM pg_roles
-WHERE rolname IN ('ambit_owner', 'ambit_app', 'ambit_operator', 'ambit_dispatch')
+WHERE rolname IN ('ambit_owner', 'ambit_app', 'ambit_operator', 'ambit_dispatch', 'ambit_sequencer', 'ambit_scrubber')
   AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication OR NOT rolcanlogin)
 \gexec
 
@@ -37,6 +38,12 @@ WHERE rolname IN ('ambit_owner', 'ambit_app', 'ambit_operator', 'ambit_dispatch'
 \if :{?password_ambit_dispatch}
   ALTER ROLE ambit_dispatch PASSWORD :'password_ambit_dispatch';
 \endif
+\if :{?password_ambit_sequencer}
+  ALTER ROLE ambit_sequencer PASSWORD :'password_ambit_sequencer';
+\endif
+\if :{?password_ambit_scrubber}
+  ALTER ROLE ambit_scrubber PASSWORD :'password_ambit_scrubber';
+\endif
 
 -- An administrator who is no superuser, as managed services have, must be able to give the database away.
 SELECT 'GRANT ambit_owner TO CURRENT_USER WITH SET TRUE, INHERIT TRUE'
@@ -50,11 +57,15 @@ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database')
 \gexec
 
 REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
-GRANT CONNECT ON DATABASE :"database" TO ambit_owner, ambit_app, ambit_operator, ambit_dispatch;
+GRANT CONNECT ON DATABASE :"database" TO ambit_owner, ambit_app, ambit_operator, ambit_dispatch, ambit_sequencer, ambit_scrubber;
 
 \connect :"database"
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS vector;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
-GRANT USAGE ON SCHEMA public TO ambit_owner, ambit_app, ambit_operator, ambit_dispatch;
+GRANT USAGE ON SCHEMA public TO ambit_owner, ambit_app, ambit_operator, ambit_dispatch, ambit_sequencer, ambit_scrubber;
 GRANT CREATE ON SCHEMA public TO ambit_owner;
+-- What a scrub needs beside the rewriting of tables, which the migrations grant: it reads none of them.
+GRANT pg_checkpoint TO ambit_scrubber;
+GRANT EXECUTE ON FUNCTION pg_switch_wal() TO ambit_scrubber;
+GRANT EXECUTE ON FUNCTION pg_ls_waldir() TO ambit_scrubber;

@@ -73,6 +73,9 @@ def test_documents_are_erased_by_id(cast: Cast) -> None:
         (REQUEST | {"reason": " "}, "invalid"),
         (REQUEST | {"dry_run": "yes"}, "invalid"),
         (REQUEST | {"dryrun": True}, "unknown_field"),
+        (REQUEST | {"also_documents": []}, "nothing_named"),
+        (REQUEST | {"also_documents": None}, "invalid"),
+        ({"also_documents": ["doc_" + "0" * 32], "reason": "x"}, "nothing_named"),
         ({"documents": None, "reason": "x"}, "invalid"),
     ],
 )
@@ -93,6 +96,9 @@ def test_one_unknown_or_foreign_id_erases_none_of_them(cast: Cast) -> None:
     for other in (theirs, "doc_" + "0" * 32, "nonsense"):
         response = cast.olivia.post("/v1/erasures", {"documents": [ours, other], "reason": "x"})
         assert (response.status_code, response.json()["code"]) == (404, "document_not_found")
+        also = REQUEST | {"also_documents": [ours, other]}
+        refused = cast.olivia.post("/v1/erasures", also)
+        assert (refused.status_code, refused.json()["code"]) == (404, "document_not_found")
     assert cast.alice.get(f"/v1/documents/{ours}").status_code == 200
     assert cast.mallory.get(f"/v1/documents/{theirs}").status_code == 200
 

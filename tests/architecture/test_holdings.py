@@ -113,6 +113,7 @@ def test_holdings_have_names_of_their_own_and_words_for_a_receipt() -> None:
     for holding in HOLDINGS:
         assert holding.title
         assert holding.found_by
+        assert holding.destroyed_by
         assert holding.verified_by
         assert holding.found_by != holding.verified_by
 

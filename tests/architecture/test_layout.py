@@ -32,7 +32,7 @@ MAX_LINES = 400
 LONGER: dict[str, str] = {}
 FLOWS = {
     "workers.ingest": {"parse": 1, "chunk": 2, "embed": 3, "store": 4},
-    "workers.erase": {"find": 1, "destroy": 2, "verify": 3, "receipt": 4},
+    "workers.erase": {"find": 1, "destroy": 2, "scrub": 3, "verify": 4, "receipt": 5},
     "ambit.answers": {"retrieve": 2, "prompt": 3, "generate": 4, "cite": 5},
 }
 _FORBIDDEN_NAMES = re.compile(

@@ -19,6 +19,10 @@ NOT_ANSWERED = {
     "tenants.holding.HoldingFailed": "of the workers",
     "ambit.corpus.queries.WrongClearance": "a fault",
     "ambit.corpus.ingest.NothingToDo": "of the workers",
+    "ambit.export.packing.NothingToPack": "of the workers",
+    "ambit.notices.services.NothingToTell": "of the workers",
+    "ambit.notices.addresses.AddressRefused": "of the workers",
+    "ambit.notices.addresses.HostUnknown": "of the workers",
     "ambit.jobs.services.ClaimLost": "of the workers",
     "ambit.corpus.graphs.AlreadyArranging": "of the workers and of a command",
     "ambit.keys.sealing.CannotOpen": "a fault: something was altered",
@@ -26,6 +30,9 @@ NOT_ANSWERED = {
     "ambit.inference.http.InvalidServerUrl": "a fault of the settings",
     "ambit.inference.vllm.InvalidCacheSalt": "a fault",
     "ambit.answers.prompt.NoPassages": "a fault: an answer from nothing is never asked for",
+    "ambit.audit.check.TooMany": "of an admin page, which says it",
+    "ambit.audit.verify.InvalidProof": "of the verifier, which no request runs",
+    "ambit.audit.verify.Unreadable": "of the verifier, which no request runs",
     "ambit.inference.lanes.LanesFull": "of the embedding service",
     "ambit.api.permissions.PolicyUndeclared": "a fault",
 }
@@ -34,12 +41,15 @@ REACHED = (
     "ambit.access",
     "ambit.answers",
     "ambit.api",
+    "ambit.audit",
     "ambit.corpus",
     "ambit.erasure",
+    "ambit.export",
     "ambit.files",
     "ambit.inference",
     "ambit.jobs",
     "ambit.keys",
+    "ambit.notices",
 )
 # Loads a model when it is imported.
 OF_ANOTHER_PROCESS = ("ambit.inference.server", "ambit.inference.asgi")

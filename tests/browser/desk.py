@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -11,24 +12,42 @@ from uuid import UUID
 from django.contrib.auth.hashers import PBKDF2PasswordHasher, make_password
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
 
 from ambit.admin.accounts import create_first_operator, give_sign_in, one_time_password
 from ambit.admin.page import Page
 from ambit.admin.seats import SeatRole
 from ambit.admin.site import declared_pages
+from ambit.corpus.types import SubjectRef
+from ambit.erasure.exports import request_export
+from ambit.erasure.restrictions import place_hold, place_restriction
 from ambit.erasure.services import request_erasure
+from ambit.keys.signing import make_signing_key
 from tenants import services
 from tenants.ids import PREFIXES, public_id
 from tenants.models import Account, AuditEvent
 from tenants.scope import tenant_scope
 from tests.cast import Cast, Place, as_service, publish
+from tests.database.exporting import make as make_export
 
 PAGES = declared_pages()
 OWN_PASSWORD = "a long password of one's own"
 # A page's argument and the kind of object it names.
 KINDS = {
     f"{kind}_id": kind
-    for kind in ("tenant", "member", "group", "key", "collection", "document", "erasure", "event")
+    for kind in (
+        "tenant",
+        "member",
+        "group",
+        "key",
+        "collection",
+        "document",
+        "erasure",
+        "hold",
+        "restriction",
+        "event",
+        "export",
+    )
 }
 _TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="[^"]*"')
 
@@ -129,6 +148,8 @@ def operator() -> SignIn:
 
 def desk_of_cast(cast: Cast) -> Desk:
     """Return the desk of Adam, Olivia and Audrey, with a document of Alice's."""
+    # As after a start.
+    make_signing_key()
     people = {"admin": cast.adam.id, "privacy_officer": cast.olivia.id, "auditor": cast.audrey.id}
     document_id = publish(cast.alice, cast.here)
     return _desk(cast.here, people, member_id=cast.carol.id, document_id=document_id)
@@ -155,7 +176,20 @@ def _desk(place: Place, people: dict[str, UUID], *, member_id: UUID, document_id
             reason="test",
             dry_run=False,
         )
+        spare = publish_spare(place, document_id)
+        hold = place_hold(
+            subject=None,
+            document_ids=[spare],
+            basis="e",
+            review_at=timezone.now() + timedelta(days=90),
+            reason="test",
+        )
+        restriction = place_restriction(subject=None, document_ids=[spare], reason="test")
+        export = request_export(
+            subject=SubjectRef("member", str(member_id)), reason="test", include_shared=False
+        )
         event = AuditEvent.objects.order_by("-id").first()
+    make_export(place.id, export.id)
     assert case.id is not None
     assert event is not None
     objects = {
@@ -166,7 +200,10 @@ def _desk(place: Place, people: dict[str, UUID], *, member_id: UUID, document_id
         "collection": place.collection_id,
         "document": document_id,
         "erasure": case.id,
+        "hold": hold.id,
+        "restriction": restriction.id,
         "event": event.pk,
+        "export": export.id,
     }
     signs: dict[str, Any] = {role: signed_in(place, pk) for role, pk in people.items()}
     return Desk(place=place, objects=objects, **signs)

@@ -25,6 +25,13 @@ def private(request: pytest.FixtureRequest, _database: None) -> PrivateDatabase:
 
 
 @pytest.fixture
+def bare(private: PrivateDatabase) -> Iterator[PrivateDatabase]:
+    """Use the private database as if it were the application's."""
+    with private.in_use():
+        yield private
+
+
+@pytest.fixture
 def superuser(_database: None) -> Iterator[psycopg.Connection]:
     """Connect to the session's database as its superuser, to look and never to change."""
     with psycopg.connect(superuser_url(EMBEDDED), autocommit=True) as connection:

@@ -22,8 +22,9 @@ from ambit.corpus.holdings import versions_of
 from ambit.corpus.search import search
 from ambit.corpus.types import Passage as Found
 from ambit.corpus.types import SubjectRef
+from ambit.erasure.exports import request_export
 from ambit.erasure.queries import get_erasure, get_receipt
-from ambit.erasure.services import request_erasure
+from ambit.erasure.services import Identity, request_erasure
 from ambit.erasure.types import ErasureView
 from ambit.jobs.kinds import ERASE, INGEST_VERSION
 from ambit.jobs.models import Job
@@ -47,6 +48,8 @@ from workers.erase.flow import erase
 NOT_FOR_WORKERS = datetime(2099, 1, 1, tzinfo=UTC)
 NOT_COMPARED = {"tenants_auditevent", "tenants_tenant", "jobs_job", "django_session"}
 SECONDS = 30
+# For a word of its own that nobody takes for an identifier.
+LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Town:
     about_namesake: UUID
     about_bob: UUID
     answers: tuple[UUID, ...]
+    export_of_alice: UUID
 
     @property
     def everything(self) -> set[UUID]:
@@ -113,7 +117,7 @@ def inhabit(*, email: str | None = None, n_chunks: int = 3) -> Town:
     vectors = iter(random_vectors(6 * n_chunks, seed=7))
 
     def document(*named: str, by: UUID) -> UUID:
-        text = f"Alice Lind lives at Quay Lane {uuid4().hex}."
+        text = f"Alice Lind lives at Quay Lane {uuid4().hex.translate(LETTERS)}."
         return publish(
             tenant_id=tenant_id,
             by=by,
@@ -142,7 +146,9 @@ def inhabit(*, email: str | None = None, n_chunks: int = 3) -> Town:
             ask(tenant_id, bob, {about_alice[1]}),
             ask(tenant_id, alice.pk, set()),
         ),
+        export_of_alice=export_of(tenant_id, alice.pk),
     )
+    export_of(tenant_id, bob)
     _sign_in(town)
     _leave_traces(town)
     return town
@@ -151,7 +157,7 @@ def inhabit(*, email: str | None = None, n_chunks: int = 3) -> Town:
 def ask(tenant_id: UUID, member_id: UUID, documents: set[UUID]) -> UUID:
     """Save an answer for a member, made from passages of these documents."""
     with working(tenant_id):
-        passages = [p for p in seen_by(member_id, k=100) if p.document_id in documents]
+        passages = [p for p in seen_by(member_id, k=50) if p.document_id in documents]
         return save_exchange(
             member_id=member_id,
             question="Where does Alice Lind live?",
@@ -167,7 +173,16 @@ def ask(tenant_id: UUID, member_id: UUID, documents: set[UUID]) -> UUID:
         )
 
 
-def seen_by(member_id: UUID, *, k: int = 100) -> list[Found]:
+def export_of(tenant_id: UUID, member_id: UUID) -> UUID:
+    """Ask for a member's archive, which no worker makes."""
+    with working(tenant_id):
+        subject = SubjectRef("member", str(member_id))
+        made = request_export(subject=subject, reason="Art. 15 GDPR", include_shared=True)
+        keep_from_workers()
+    return made.id
+
+
+def seen_by(member_id: UUID, *, k: int = 50) -> list[Found]:
     """Return what a member of the tenant in scope finds by words and by meaning."""
     clearance = clearance_for(member_id=member_id)
     vector = random_vectors(1, seed=3)[0].tolist()
@@ -188,13 +203,20 @@ def file(
     *,
     subject: SubjectRef | None = None,
     documents: list[UUID] | None = None,
+    also: list[UUID] | None = None,
     reason: str = "Art. 17 GDPR",
     dry_run: bool = False,
+    identity: Identity = "verified",
 ) -> ErasureView:
     """File a request and commit it."""
     with working(tenant_id):
         view = request_erasure(
-            subject=subject, document_ids=documents, reason=reason, dry_run=dry_run
+            subject=subject,
+            document_ids=documents,
+            also_document_ids=also,
+            reason=reason,
+            dry_run=dry_run,
+            identity=identity,
         )
         keep_from_workers()
     return view
@@ -202,11 +224,23 @@ def file(
 
 def file_for(town: Town) -> UUID:
     """File a request to forget Alice by her e-mail address; return the case's id."""
-    with working(town.tenant_id):
-        email = Member.objects.get(pk=town.alice).email
-    case_id = file(town.tenant_id, subject=SubjectRef("email", email)).id
+    case_id = file(town.tenant_id, subject=SubjectRef("email", email_of(town))).id
     assert case_id is not None
     return case_id
+
+
+def file_pending(town: Town) -> UUID:
+    """File a request to forget Alice whose identity check runs; return the case's id."""
+    subject = SubjectRef("email", email_of(town))
+    case_id = file(town.tenant_id, subject=subject, identity="pending").id
+    assert case_id is not None
+    return case_id
+
+
+def email_of(town: Town) -> str:
+    """Return Alice's e-mail address."""
+    with working(town.tenant_id):
+        return str(Member.objects.get(pk=town.alice).email)
 
 
 def take(tenant_id: UUID, case_id: UUID) -> Claim | None:

@@ -24,6 +24,8 @@ ALIASES = {
     "default": "ambit_app",
     "operator": "ambit_operator",
     "dispatch": "ambit_dispatch",
+    "sequencer": "ambit_sequencer",
+    "scrubber": "ambit_scrubber",
     "owner": "ambit_owner",
 }
 

@@ -130,7 +130,7 @@ def _watching(firm: Firm) -> Iterator[list[int]]:
             return int(cursor.fetchone()[0])
 
     def noting(execute: Any, sql: str, *rest: Any) -> Any:
-        if "near_ranked" not in sql:
+        if "fused AS" not in sql:
             return execute(sql, *rest)
         before = walked()
         result = execute(sql, *rest)

@@ -106,7 +106,7 @@ def _asked() -> Iterator[list[str]]:
     sent: list[str] = []
 
     def note(execute: Any, sql: str, *rest: Any) -> Any:
-        if "near_ranked" in sql:
+        if "fused AS" in sql:
             sent.append(sql)
         return execute(sql, *rest)
 

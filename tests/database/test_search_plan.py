@@ -91,11 +91,11 @@ def _plan(tenant_id: UUID, member_id: UUID, *, filters: Filters = UNFILTERED) ->
     """Return the plan that a connection makes of the search statement, and keeps where it does."""
 
     def explain(execute: Any, sql: str, *rest: Any) -> Any:
-        if "near_ranked" in sql and filters != UNFILTERED:
+        if "fused AS" in sql and filters != UNFILTERED:
             execute(f"EXPLAIN (FORMAT JSON) {sql}", *rest)
             raise Explained(_fetched(rest[-1]["cursor"]))
         found = execute(sql, *rest)
-        if "near_ranked" in sql:
+        if "fused AS" in sql:
             raise Explained(_kept_plan())
         return found
 
@@ -121,7 +121,7 @@ def _kept_plan() -> dict[str, Any]:
         cursor.execute(
             "SELECT format('EXECUTE %I (%s)', name,"
             " (SELECT string_agg('NULL::' || type, ', ') FROM unnest(parameter_types) AS type))"
-            " FROM pg_prepared_statements WHERE statement ~ 'near_ranked'"
+            " FROM pg_prepared_statements WHERE statement ~ 'fused AS'"
             " ORDER BY prepare_time DESC LIMIT 1",
             prepare=False,
         )
@@ -182,7 +182,7 @@ def test_the_policys_tenant_and_audiences_are_the_index_condition(
     documents = [n for n in _nodes(plan) if n.get("Relation Name") == "corpus_document"]
     sampled = [n for n in documents if "audience_id = " in n["Index Cond"]]
     assert [n["Index Name"] for n in sampled] == ["document_by_hash"] * 2
-    for ranked in ("CTE near_ranked", "CTE said_ranked"):
+    for ranked in ("CTE near_seen", "CTE said_seen"):
         (part,) = [n for n in _nodes(plan) if n.get("Subplan Name") == ranked]
         (looked_up,) = [n for n in _nodes(part) if n.get("Relation Name") == "corpus_document"]
         assert looked_up["Index Name"] == "corpus_document_pkey"

@@ -35,7 +35,7 @@ def test_the_text_leg_finds_the_exact_word_that_vectors_would_miss(office: Offic
     office.publish(Passage("Article XR-7741 is recalled.", -unit(0)))
 
     for mode in ("text", "hybrid"):
-        found = office.ask(office.bob, "XR-7741", unit(0), k=60, mode=mode)
+        found = office.ask(office.bob, "XR-7741", unit(0), k=50, mode=mode)
         assert "Article XR-7741 is recalled." in [p.text for p in found]
     only_text = office.ask(office.bob, "XR-7741", unit(0), mode="text")
     assert [p.text for p in only_text] == ["Article XR-7741 is recalled."]

@@ -19,7 +19,7 @@ def test_a_connection_remembers_no_statement_with_content() -> None:
     office.ask(office.bob, "harbor marimba", unit(0))
 
     remembered = _remembered()
-    assert b"near_ranked" in remembered
+    assert b"fused AS" in remembered
     assert b"xylophonist" not in remembered
     assert b"marimba" not in remembered
 

@@ -95,6 +95,8 @@ def publish(
     subjects: tuple[SubjectRef, ...] = (),
     metadata: dict[str, Any] | None = None,
     language: str | None = None,
+    title: str = "A document",
+    external_id: str | None = None,
 ) -> UUID:
     """Upload a document and ingest it with the given vectors, in one transaction of its own."""
     with working(tenant_id):
@@ -102,12 +104,13 @@ def publish(
             clearance=clearance_for(member_id=by),
             collection_id=collection_id,
             upload=Upload(
-                title="A document",
+                title=title,
                 file_name="document.txt",
                 media_type="text/plain",
                 chunks=["\n".join(p.text for p in passages).encode()],
                 metadata=metadata or {},
                 language=language,
+                external_id=external_id,
                 subjects=subjects,
                 created_by_id=by,
             ),

@@ -1,36 +1,70 @@
-"""Workers that are killed: run as `python -m tests.flows.crashes`, one death a line.
+"""Workers that are killed, or see others killed: run as `python -m tests.flows.crashes`, one death a line.
 
-A line names tenant, case and point. The process forks a worker that does the case's job and sends
-itself SIGKILL at that point; the answer is the number of the signal that ended it, or 0.
+A line names tenant, case, point, and the process to kill with the signal for it; 0 means the worker.
+The process forks a worker that does the case's job and sends that signal at that point; the answer is
+the number of the signal that ended the worker itself, or 0, and whether it came to the point.
 """
 
 from __future__ import annotations
 
+import ast
 import os
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NoReturn
 from uuid import UUID
 
-STEPS = ("find", "destroy", "verify", "write_receipt", "_come_back")
+WHEN = ("before", "after")
+# Begun when the job is done: what it does not get to do is nothing to anybody.
+LAST = "_come_back"
+
+
+def steps() -> list[str]:
+    """Return what the flow calls of its steps, in order, read from its source."""
+    from workers.erase import flow
+
+    module = ast.parse(Path(str(flow.__file__)).read_text())
+    erase = next(f for f in module.body if isinstance(f, ast.FunctionDef) and f.name == "erase")
+    calls = [
+        node.func.id
+        for node in ast.walk(erase)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    ]
+    found = {name for name in calls if _is_step(getattr(flow, name, None))}
+    return sorted(found, key=lambda name: _line_of(erase, name))
 
 
 def points() -> list[str]:
     """Return every point at which a worker may die, in the order it comes to them."""
-    from ambit.erasure.registry import HOLDINGS
+    from ambit.erasure.registry import HOLDINGS, REWRITTEN
 
-    before_and_after = [f"{when} {h.name}" for h in HOLDINGS for when in ("before", "after")]
-    return [
-        "step find",
-        "step destroy",
-        *before_and_after,
-        "step verify",
-        "step write_receipt",
-        "closing",
-        "step _come_back",
-    ]
+    inside = {
+        "destroy": [f"{when} {h.name}" for h in HOLDINGS for when in WHEN],
+        "scrub": [
+            *(f"{when} rewriting {table}" for table in REWRITTEN for when in WHEN),
+            "before log",
+            "after log",
+        ],
+        "write_receipt": ["closing"],
+    }
+    found = []
+    for step in [*steps(), LAST]:
+        found += [f"step {step}", *inside.pop(step, [])]
+    assert not inside, "a step went"
+    return found
+
+
+def _is_step(function: object) -> bool:
+    module = getattr(function, "__module__", "")
+    return module.startswith("workers.erase.") and not module.endswith((".flow", ".types"))
+
+
+def _line_of(erase: ast.FunctionDef, name: str) -> int:
+    return min(
+        node.lineno for node in ast.walk(erase) if isinstance(node, ast.Name) and node.id == name
+    )
 
 
 def main() -> None:
@@ -41,21 +75,40 @@ def main() -> None:
     import tests.database.erasures  # noqa: F401 - loaded once, not in every worker
 
     for line in sys.stdin:
-        tenant_id, case_id, point = line.rstrip("\n").split("\t")
+        tenant_id, case_id, point, pid, number = line.rstrip("\n").split("\t")
+        seen, tell = os.pipe()
         child = os.fork()
         if child == 0:
-            _work(UUID(tenant_id), UUID(case_id), point)
+            os.close(seen)
+            strike = _strike(int(pid), int(number), tell)
+            _work(UUID(tenant_id), UUID(case_id), point, strike)
+        os.close(tell)
         _, status = os.waitpid(child, 0)
-        sys.stdout.write(f"{os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0}\n")
+        came = int(os.read(seen, 1) == b"!")
+        os.close(seen)
+        sys.stdout.write(f"{os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0} {came}\n")
         sys.stdout.flush()
 
 
-def _work(tenant_id: UUID, case_id: UUID, point: str) -> NoReturn:
+def _strike(pid: int, number: int, tell: int) -> Callable[[], None]:
+    """Return what kills a process when it is first called."""
+    struck: list[bool] = []
+
+    def strike() -> None:
+        if not struck:
+            struck.append(True)
+            os.write(tell, b"!")
+            os.kill(pid or os.getpid(), number)
+
+    return strike
+
+
+def _work(tenant_id: UUID, case_id: UUID, point: str, strike: Callable[[], None]) -> NoReturn:
     from tests.database.erasures import take
     from workers.erase import flow
 
     try:
-        _arm(point)
+        _arm(point, strike)
         held = take(tenant_id, case_id)
         if held is not None:
             flow.erase(held)
@@ -64,29 +117,55 @@ def _work(tenant_id: UUID, case_id: UUID, point: str) -> NoReturn:
         os._exit(0)
 
 
-def _arm(point: str) -> None:
+def _arm(point: str, strike: Callable[[], None]) -> None:
     from ambit.erasure.registry import HOLDINGS
+    from ambit.scrub import flow as rewriting
     from workers.erase import destroy, flow, receipt
 
+    scrub = vars(rewriting)
+    # Tables in the order of the points, not by their size.
+    old_pages = scrub["old_pages"]
+    scrub["old_pages"] = lambda *mark: sorted(old_pages(*mark))
     when, _, name = point.partition(" ")
     if when == "step":
-        setattr(flow, name, _dying(getattr(flow, name), first=True))
+        setattr(flow, name, _struck(getattr(flow, name), strike, first=True))
     elif when == "closing":
-        vars(receipt)["finish"] = _dying(vars(receipt)["finish"], first=True)
+        vars(receipt)["finish"] = _struck(vars(receipt)["finish"], strike, first=True)
+    elif name == "log":
+        scrub["pass_log"] = _struck(scrub["pass_log"], strike, first=when == "before")
+    elif name.startswith("rewriting "):
+        table = name.removeprefix("rewriting ")
+        scrub["rewrite"] = _struck(
+            scrub["rewrite"],
+            strike,
+            first=when == "before",
+            only=lambda _mark, one, _cursor: one == table,
+        )
     else:
         vars(destroy)["HOLDINGS"] = tuple(
-            replace(h, destroy=_dying(h.destroy, first=when == "before")) if h.name == name else h
+            replace(h, destroy=_struck(h.destroy, strike, first=when == "before"))
+            if h.name == name
+            else h
             for h in HOLDINGS
         )
 
 
-def _dying(function: Callable[..., Any], *, first: bool) -> Callable[..., Any]:
-    def die(*args: object, **named: object) -> None:
-        if not first:
-            function(*args, **named)
-        os.kill(os.getpid(), signal.SIGKILL)
+def _struck(
+    function: Callable[..., Any],
+    strike: Callable[[], None],
+    *,
+    first: bool,
+    only: Callable[..., bool] = lambda *_: True,
+) -> Callable[..., Any]:
+    def struck(*args: object, **named: object) -> Any:
+        if first and only(*args):
+            strike()
+        result = function(*args, **named)
+        if not first and only(*args):
+            strike()
+        return result
 
-    return die
+    return struck
 
 
 if __name__ == "__main__":

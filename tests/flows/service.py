@@ -48,7 +48,7 @@ def wait_until(true: Callable[[], object], what: str, *, within_s: float = PATIE
 class Service:
     """A running Ambit with short leases, whose embedding goes through a gate."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, env: dict[str, str] | None = None) -> None:
         data_dir.mkdir(mode=0o700)
         self.embedded = Embedded(data_dir.resolve())
         self.gate = Gate(
@@ -58,6 +58,9 @@ class Service:
             "AMBIT_JOB_LEASE_S": str(LEASE_S),
             "AMBIT_EMBED_URL": self.gate.url,
             "AMBIT_MODE": "embedded",
+            # What is told is told to servers of the tests' own.
+            "AMBIT_WEBHOOK_PRIVATE": "yes",
+            **(env or {}),
         }
         self.stack = Stack(self.embedded, port=free_port(), env=self.variables)
         self.stack.start()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -25,7 +26,7 @@ from ambit.corpus.types import SubjectRef, Upload
 from ambit.erasure.cases import is_settled
 from ambit.erasure.models import Erasure
 from ambit.erasure.queries import ReceiptNotReady
-from ambit.erasure.registry import HOLDINGS
+from ambit.erasure.registry import HOLDINGS, REWRITTEN
 from ambit.files.store import list_files
 from ambit.jobs.kinds import INGEST_VERSION, REMOVE_DOCUMENT
 from ambit.jobs.models import Job
@@ -47,8 +48,9 @@ from tests.database.erasures import (
     work_on,
 )
 from tests.database.worlds import unit, working
-from tests.flows.crashes import STEPS, points
+from tests.flows.crashes import points, steps
 from workers.erase import destroy as destroying
+from workers.erase import flow
 from workers.erase.flow import erase, remove
 
 Killer = Callable[[UUID, UUID, str], int]
@@ -76,9 +78,11 @@ def kill(session_stack: Stack) -> Iterator[Killer]:
         assert process.stdout is not None
 
         def run(tenant_id: UUID, case_id: UUID, point: str) -> int:
-            process.stdin.write(f"{tenant_id}\t{case_id}\t{point}\n")  # type: ignore[union-attr]
+            line = f"{tenant_id}\t{case_id}\t{point}\t0\t{int(signal.SIGKILL)}\n"
+            process.stdin.write(line)  # type: ignore[union-attr]
             process.stdin.flush()  # type: ignore[union-attr]
-            return int(process.stdout.readline())  # type: ignore[union-attr]
+            ended_by, _came = process.stdout.readline().split()  # type: ignore[union-attr]
+            return int(ended_by)
 
         yield run
         process.stdin.close()
@@ -102,7 +106,7 @@ def test_a_worker_killed_at_every_point_in_turn_still_ends_closed(town: Town, ki
         if point == points()[-1]:
             assert state == "closed"
         else:
-            assert state in {"hidden", "destroyed"}, point
+            assert state in {"hidden", "shredded", "scrubbed"}, point
             with pytest.raises(ReceiptNotReady):
                 receipt_of(town.tenant_id, case_id)
 
@@ -116,7 +120,12 @@ def test_a_worker_killed_at_every_point_in_turn_still_ends_closed(town: Town, ki
 
 
 def test_the_points_of_death_are_all_there_are() -> None:
-    assert len(points()) == 2 * len(HOLDINGS) + len(STEPS) + 1
+    modules = {vars(flow)[name].__module__.rpartition(".")[2] for name in steps()}
+    files = {path.stem for path in Path(str(flow.__file__)).parent.glob("*.py")}
+
+    assert modules == files - {"__init__", "flow", "types", "remind"}
+    n_inside = 2 * len(HOLDINGS) + 2 * len(REWRITTEN) + len(["before log", "after log", "closing"])
+    assert len(points()) == n_inside + len([*steps(), "_come_back"])
 
 
 def test_an_ingest_that_was_under_way_brings_nothing_back(town: Town) -> None:
@@ -184,7 +193,7 @@ def test_an_upload_that_was_under_way_at_the_request_is_covered(town: Town) -> N
 
     view = work_on(town.tenant_id, case_id)
 
-    assert (early.state, early.counts["document"]) == ("destroyed", 3)
+    assert (early.state, early.counts["document"]) == ("shredded", 3)
     assert (view.state, view.counts["document"]) == ("closed", 4)
     assert list_files(tenant_id=town.tenant_id, document_id=made[0]) == []
 

@@ -166,7 +166,7 @@ def test_a_tenant_does_not_profit_from_what_another_has_embedded(
 
 @contextmanager
 def _hammering(searchers: int, search: Callable[[], object]) -> Iterator[list[object]]:
-    """Search all the time in several threads; yield what is found, an exception included."""
+    """Search all the time in several threads; yield what is found, an exception included, from the first on."""
     results: list[object] = []
     over = threading.Event()
 
@@ -181,6 +181,7 @@ def _hammering(searchers: int, search: Callable[[], object]) -> Iterator[list[ob
     for thread in threads:
         thread.start()
     try:
+        wait_until(lambda: len(results) > 0, "the first search")
         yield results
     finally:
         over.set()

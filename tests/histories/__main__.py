@@ -11,6 +11,7 @@ import gc
 import io
 import multiprocessing
 import os
+import random
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkContext
 
 PROCESSES = 2
+# So many histories are drawn from one seed; that of the next follows from the first.
+SHARE = 250
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,20 @@ def _say(text: str) -> None:
 def _random(context: ForkContext, count: int, seed: int) -> bool:
     _say(f"{count} random histories, seed {seed}")
     begun = time.monotonic()
-    shares = [(count // PROCESSES + (n < count % PROCESSES), seed + n) for n in range(PROCESSES)]
+    further = random.Random(seed)
+    shares = [
+        (min(SHARE, count - at), further.getrandbits(32) if at else seed)
+        for at in range(0, count, SHARE)
+    ]
+    outcomes: list[Outcome] = []
     with context.Pool(PROCESSES) as pool:
-        outcomes = pool.starmap(_draw, [share for share in shares if share[0]])
+        for outcome in pool.imap_unordered(_draw, shares):
+            outcomes.append(outcome)
+            _say(
+                f"  {sum(o.histories for o in outcomes)} done after {time.monotonic() - begun:.0f} s"
+            )
+            if outcome.leak or outcome.false_denial:
+                break
     seconds = time.monotonic() - begun
     histories, deeds = sum(o.histories for o in outcomes), sum(o.deeds for o in outcomes)
     leaks = [o.leak for o in outcomes if o.leak]
@@ -73,20 +87,21 @@ def _random(context: ForkContext, count: int, seed: int) -> bool:
     return bool(leaks or denials)
 
 
-def _draw(count: int, seed: int) -> Outcome:
+def _draw(share: tuple[int, int]) -> Outcome:
     from tests.histories.draw import draw_histories
     from tests.histories.machine import Tally
     from tests.histories.town import FalseDenial, Leak
 
+    count, seed = share
     # What is loaded by now stays: looking through it for garbage again and again costs a tenth.
     gc.freeze()
     tally = Tally()
     try:
         draw_histories(count, seed=seed, answers=True, tally=tally)
     except Leak as error:
-        return Outcome(tally.histories, tally.deeds, leak=str(error))
+        return Outcome(tally.histories, tally.deeds, leak=f"seed {seed}: {error}")
     except FalseDenial as error:
-        return Outcome(tally.histories, tally.deeds, false_denial=str(error))
+        return Outcome(tally.histories, tally.deeds, false_denial=f"seed {seed}: {error}")
     return Outcome(tally.histories, tally.deeds)
 
 

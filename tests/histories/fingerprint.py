@@ -36,6 +36,7 @@ UNION ALL SELECT ARRAY['chunk', document_id::text, ordinal::text,
     FROM corpus_chunk t
 UNION ALL SELECT ARRAY['vector', document_id::text, {_OF_DOCUMENT}] FROM corpus_chunkvector t
 UNION ALL SELECT ARRAY['words', document_id::text, {_OF_DOCUMENT}] FROM corpus_chunklexemes t
+UNION ALL SELECT ARRAY['mention', document_id::text, kind, {_OF_DOCUMENT}] FROM corpus_mention t
 UNION ALL SELECT ARRAY['subject', document_id::text, type, {_OF_DOCUMENT}] FROM corpus_subject t
 """  # noqa: S608 - constants alone
 _OPEN = """SELECT set_config('ambit.custody', 'on', true), set_config('ambit.audience_ids',

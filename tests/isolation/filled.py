@@ -6,18 +6,31 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.apps import apps
-from django.db import connection, models
+from django.db import connection, connections, models
 from django.utils import timezone
 
 from ambit.access.clearance import clearance_for
 from ambit.answers.services import save_exchange
 from ambit.answers.types import Answer, Usage
+from ambit.audit.checkpoints import Signer
+from ambit.audit.sequence import SEQUENCER, sequence_events
 from ambit.corpus.search import search
 from ambit.corpus.types import SubjectRef
-from ambit.erasure.models import Erasure, ErasureHolding, ErasureItem
+from ambit.erasure.models import (
+    Erasure,
+    ErasureHolding,
+    ErasureItem,
+    PendingRequest,
+    Receipt,
+    Restriction,
+    RestrictionItem,
+)
+from ambit.export.models import Export, ExportItem
 from ambit.jobs.kinds import ERASE
 from ambit.jobs.models import Job
+from ambit.notices.models import Notice, Webhook
 from tenants import services
 from tenants.models import Account, IdempotencyKey
 from tenants.scope import audience_scope, tenant_scope
@@ -89,6 +102,7 @@ def fill_tenant() -> Filled:
             passages=search(clearance=clearance, query="harbor", embedding=unit(0).tolist(), k=1),
         )
         _fill_the_rest()
+    _prove(tenant_id)
     return Filled(
         tenant_id,
         alice,
@@ -114,6 +128,38 @@ def _fill_the_rest() -> None:
     )
     ErasureItem.objects.create(erasure_id=erasure.pk, kind="document", object_id=uuid4())
     ErasureHolding.objects.create(erasure_id=erasure.pk, name="documents")
+    Receipt.objects.create(erasure_id=erasure.pk, serial=1, written_at=now, note="n")
+    hold = Restriction.objects.create(
+        basis="e",
+        subject_type="documents",
+        reason_sealed=b"r",
+        placed_by_kind="service",
+        placed_at=now,
+    )
+    RestrictionItem.objects.create(restriction_id=hold.pk, kind="document", object_id=uuid4())
+    export = Export.objects.create(
+        subject_type="email",
+        subject_mac=b"m",
+        reason_sealed=b"r",
+        requested_by_kind="service",
+        received_at=now,
+    )
+    webhook = Webhook.objects.create(name="w", events=["document.erased"])
+    Notice.objects.create(
+        webhook_id=webhook.pk, event="document.erased", object_id=uuid4(), occurred_at=now
+    )
+    ExportItem.objects.create(export_id=export.pk, document_id=uuid4())
+    PendingRequest.objects.create(erasure_id=erasure.pk, wrapped_key=b"k", named_sealed=b"n")
+
+
+def _prove(tenant_id: UUID) -> None:
+    sequence_events(Signer("ambit.test", Ed25519PrivateKey.generate()))
+    with connections[SEQUENCER].cursor() as cursor:
+        # Otherwise only every 256 events.
+        cursor.execute(
+            "INSERT INTO audit_subtree (tenant_id, id, level, index, hash) VALUES (%s, %s, 8, 0, '')",
+            [tenant_id, uuid4()],
+        )
 
 
 def tenant_tables() -> list[str]:

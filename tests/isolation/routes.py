@@ -27,6 +27,11 @@ _KIND_OF_PATH = {
     "documents": "document",
     "answers": "answer",
     "erasures": "erasure",
+    "audit": "event",
+    "holds": "hold",
+    "restrictions": "restriction",
+    "exports": "export",
+    "webhooks": "webhook",
 }
 _GRANTS = [{"principal": "member:{member}", "role": "owner"}]
 _SINCE = {"created_after": "2020-01-01T00:00:00Z", "updated_before": "2999-01-01T00:00:00+01:00"}
@@ -67,7 +72,29 @@ REQUESTS: dict[str, Any] = {
         **_SINCE,
     },
     "POST v1/erasures": {"documents": ["{document}"], "reason": "asked to"},
+    "POST v1/erasures/candidates": {"identifiers": [{"type": "name", "value": "Harbor Opens"}]},
+    "POST v1/holds": {
+        "documents": ["{document}"],
+        "basis": "e",
+        "review_at": "2999-01-01T00:00:00Z",
+        "reason": "a claim",
+    },
+    "POST v1/restrictions": {"documents": ["{document}"], "reason": "asked to"},
+    "POST v1/erasures/<str:id>/identity": {"verified": True},
+    "POST v1/erasures/<str:id>/refusal": {"reason": "not the person"},
+    "POST v1/erasures/<str:id>/extension": {"reason": "complex"},
+    "POST v1/exports": {
+        "subject": {"type": "email", "value": "somebody@example.test"},
+        "reason": "asked to",
+        "include_shared": True,
+    },
+    "POST v1/webhooks": {
+        "name": "Recipient",
+        "url": "https://hooks.example.test/ambit",
+        "events": ["document.erased"],
+    },
     "GET v1/audit/events": {"object": "{document}", "actor": "{member}"},
+    "GET v1/audit/consistency": {"older": 1, "newer": 1},
 }
 _SLOT = re.compile(r"\{(\w+)\}")
 

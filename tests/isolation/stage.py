@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import psycopg
@@ -16,10 +17,19 @@ from ambit.access.types import GrantSpec, PrincipalRef
 from ambit.answers.services import save_exchange
 from ambit.answers.types import Answer, Usage
 from ambit.corpus.search import search
-from ambit.erasure.models import Erasure
+from ambit.corpus.types import SubjectRef
+from ambit.erasure.exports import request_export
+from ambit.erasure.models import Erasure, Receipt
+from ambit.erasure.restrictions import place_hold, place_restriction
+from ambit.keys.signing import make_signing_key
+from ambit.notices.services import create_webhook
 from tenants import services
 from tenants.ids import public_id
+from tenants.models import AuditEvent
+from tests.audit.trails import sign_all
 from tests.cast import Api, Cast, Person, Place, as_service, make_cast, publish
+from tests.database.erasures import keep_from_workers
+from tests.database.exporting import make as make_export
 from tests.isolation.filled import tenant_tables
 from tests.isolation.routes import Call
 
@@ -39,12 +49,18 @@ CALLERS = (
 )
 SAME_TENANT = CALLERS[5:8]
 REFUSED_AT_THE_DOOR = ("anonymous", *CALLERS[8:])
+_RECEIPT = 'ambit-receipt/v1\n{"complete": true}\n'
 # Tables that are written by being asked at all.
 _WRITTEN_BY_ASKING = {
     "tenants_auditevent",
     "tenants_apikey",
     "tenants_idempotencykey",
     "jobs_job",
+    # By what signs the events, whenever it comes by.
+    "audit_log",
+    "audit_leaf",
+    "audit_subtree",
+    "audit_checkpoint",
 }
 
 
@@ -93,18 +109,41 @@ def _things(person: Person, place: Place, *, word: str, collection_id: UUID) -> 
             received_at=now,
             due_at=now,
             closed_at=now,
-            receipt={"complete": True},
         )
+        Receipt.objects.create(erasure_id=erasure.pk, serial=1, written_at=now, note=_RECEIPT)
         child = services.create_group(external_id=uuid4().hex, name="Child")
+        event = AuditEvent.objects.order_by("id")[0]
+    withheld_id = publish(person, own, text=f"The claim of {word}.", title=word)
+    with as_service(place.id, place.service_key_id):
+        hold = place_hold(
+            subject=None,
+            document_ids=[withheld_id],
+            basis="e",
+            review_at=now + timedelta(days=90),
+            reason=word,
+        )
+        restriction = place_restriction(subject=None, document_ids=[withheld_id], reason=word)
+        webhook = create_webhook(
+            name=word, url=f"https://{word}.example.test/", events=["document.erased"]
+        )
+        subject = SubjectRef("member", str(person.id))
+        export = request_export(subject=subject, reason=word, include_shared=False)
+        keep_from_workers()
+    make_export(place.id, export.id)
     return {
+        "webhook": public_id("webhook", webhook.webhook.id),
+        "export": public_id("export", export.id),
         "collection": public_id("collection", collection_id),
         "document": public_id("document", document_id),
         "answer": public_id("answer", answer_id),
         "erasure": public_id("erasure", erasure.pk),
+        "hold": public_id("hold", hold.id),
+        "restriction": public_id("restriction", restriction.id),
         "key": public_id("key", key.id),
         "member": person.public_id,
         "group": place.group,
         "child": public_id("group", child.pk),
+        "event": public_id("event", event.pk),
     }
 
 
@@ -153,6 +192,9 @@ def make_stage(look: psycopg.Connection) -> Stage:
     with as_service(here.id, here.service_key_id):
         services.remove_from_group(group_id=here.group_id, member_id=cast.bob.id)
         services.set_member_suspended(member_id=suspended.pk, suspended=True)
+    make_signing_key()
+    sign_all(here.id)
+    sign_all(there.id)
     callers: dict[str, Callable[[Call], Api]] = {
         "anonymous": lambda call: Api(""),
         "another tenant's member": lambda call: cast.mallory,

@@ -73,6 +73,7 @@ LEFT_OUT = {
     "ambit.access.services.plant_canary_collection": "the start-up check's own tenant",
     "ambit.corpus.queries.reading": "a context, used by all the others",
     "ambit.erasure.queries.holding_counts": "counts what it is given",
+    "ambit.erasure.queries.refusal_receipt": "words what it is given",
 }
 _PREDICATE = re.compile(r"""((?:"?\w+"?\.)?"?tenant_id"?)\s*=\s*(%\(tenant\)s|%s)""")
 _ITSELF = re.compile(r"""("tenants_tenant"\."id"|(?<=WHERE )id)\s*=\s*(%s)""")

@@ -149,7 +149,16 @@ def _entitled(stage: Stage, call: Call) -> Api:
 def test_the_ids_are_real_for_whom_they_are_meant(look: psycopg.Connection) -> None:
     stage = make_stage(look)
     # What takes something away comes last.
-    order = ("GET", "PUT", "PATCH", "POST", "DELETE", "POST v1/erasures")
+    order = (
+        "GET",
+        "PUT",
+        "PATCH",
+        "POST",
+        "DELETE",
+        "POST v1/restrictions",
+        "POST v1/holds",
+        "POST v1/erasures",
+    )
     meant = [c for c in CALLS if c.slots and not c.policy.operator]
     for call in sorted(meant, key=lambda c: order.index(c.name if c.name in order else c.method)):
         api = _entitled(stage, call)

@@ -18,10 +18,13 @@ COMPLETE = {
     "AMBIT_OWNER_DATABASE_URL": "postgresql://ambit_owner:x@127.0.0.1:1/ambit",
     "AMBIT_OPERATOR_DATABASE_URL": "postgresql://ambit_operator:x@127.0.0.1:1/ambit",
     "AMBIT_DISPATCH_DATABASE_URL": "postgresql://ambit_dispatch:x@127.0.0.1:1/ambit",
+    "AMBIT_SEQUENCER_DATABASE_URL": "postgresql://ambit_sequencer:x@127.0.0.1:1/ambit",
+    "AMBIT_SCRUBBER_DATABASE_URL": "postgresql://ambit_scrubber:x@127.0.0.1:1/ambit",
     "REDIS_URL": "redis://127.0.0.1:1/0",
     "AMBIT_EMBED_URL": "http://127.0.0.1:1",
     "AMBIT_ORIGINALS_DIR": "/nonexistent/originals",
     "AMBIT_KEYRING_DIR": "/nonexistent/keyring",
+    "AMBIT_AUDIT_COPIES_DIR": "/nonexistent/audit",
 }
 
 

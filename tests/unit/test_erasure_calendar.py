@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from ambit.erasure.calendar import due_at
+from ambit.erasure.calendar import alarm_at, due_at
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,38 @@ def test_an_erasure_is_due_one_calendar_month_after_receipt(received: str, due: 
     at = datetime.fromisoformat(received).replace(tzinfo=UTC)
 
     assert due_at(at) == datetime.fromisoformat(due).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("received", "due"),
+    [
+        ("2026-01-15T10:30:00", "2026-04-15T10:30:00"),
+        ("2026-01-31T10:30:00", "2026-04-30T10:30:00"),
+        ("2026-11-30T10:30:00", "2027-02-28T10:30:00"),
+        ("2027-11-30T10:30:00", "2028-02-29T10:30:00"),
+        ("2026-10-31T10:30:00", "2027-01-31T10:30:00"),
+    ],
+)
+def test_an_extended_erasure_is_due_three_calendar_months_after_receipt(
+    received: str, due: str
+) -> None:
+    at = datetime.fromisoformat(received).replace(tzinfo=UTC)
+
+    assert due_at(at, extended=True) == datetime.fromisoformat(due).replace(tzinfo=UTC)
+
+
+def test_an_erasure_is_due_as_much_later_as_its_clock_stood() -> None:
+    received, stopped = datetime(2026, 1, 31, 8, tzinfo=UTC), timedelta(days=3, hours=2)
+
+    assert due_at(received, stopped=stopped) == datetime(2026, 3, 3, 10, tzinfo=UTC)
+    assert due_at(received, stopped=stopped, extended=True) == datetime(2026, 5, 3, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("percent", "day"), [(0, 1), (50, 6), (80, 9), (100, 11)])
+def test_an_alarm_is_due_at_its_share_of_the_time(percent: int, day: int) -> None:
+    first, last = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 11, tzinfo=UTC)
+
+    assert alarm_at(percent, starts_at=first, due=last) == datetime(2026, 1, day, tzinfo=UTC)
 
 
 def test_the_month_is_counted_in_utc() -> None:

@@ -200,10 +200,8 @@ class Relay:
             upward.start()
             passed = 0
             with contextlib.suppress(OSError):
-                while self.cut_after is None or passed < self.cut_after:
-                    data = server.recv(65536)
-                    if not data:
-                        break
+                # No more than may still pass is read: a quick answer comes whole in one piece.
+                while (left := self._may_still_pass(passed)) and (data := server.recv(left)):
                     passed += len(data)
                     client.sendall(data)
             for end in (client, server):
@@ -211,6 +209,10 @@ class Relay:
                     end.shutdown(socket.SHUT_RDWR)
             upward.join()
         self.open_connections -= 1
+
+    def _may_still_pass(self, passed: int) -> int:
+        cut_after = self.cut_after
+        return 65536 if cut_after is None else max(cut_after - passed, 0)
 
     def _upward(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Write a two-layer random Llama, its tokenizer and its chat template into the named folder.
+"""Write a small random Llama, its tokenizer and its chat template into the named folder.
 
 Run by the vLLM environment's interpreter, where nothing of ours is importable. Its words mean
 nothing; its server is real.
@@ -69,7 +69,9 @@ def _model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         # Heads of 32: vLLM's attention on a CPU refuses narrower ones.
         hidden_size=64,
         intermediate_size=128,
-        num_hidden_layers=2,
+        # Deep for its width: quick steps would end what the tests call endless in seconds, and leave
+        # the server no time to answer anything else meanwhile.
+        num_hidden_layers=12,
         num_attention_heads=2,
         num_key_value_heads=1,
         max_position_embeddings=CONTEXT_TOKENS,

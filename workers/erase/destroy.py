@@ -1,4 +1,4 @@
-"""Step 2 of 4. Destroy, holding by holding; what is destroyed already is passed over.
+"""Step 2 of 5. Destroy, holding by holding; what is destroyed already is passed over.
 
 Each part of each holding is a transaction of its own under the job's lease and one lock per tenant,
 so that a killed worker loses at most the part it was at, and two workers never cross.
@@ -11,9 +11,11 @@ from uuid import UUID
 
 from django.db import connection
 
-from ambit.erasure.cases import mark, note_destroyed
+from ambit.erasure.cases import note_destroyed
+from ambit.erasure.disk import shred, unmark
 from ambit.erasure.registry import HOLDINGS
 from ambit.jobs.services import Claim, keep
+from ambit.notices.services import announce
 from tenants.audit import record
 from tenants.holding import Holding, HoldingFailed, Scope
 from tenants.scope import tenant_scope
@@ -37,10 +39,14 @@ def destroy(held: Claim, scope: Scope, *, case_id: UUID | None) -> None:
             logger.warning("erase.holding_out_of_reach", extra={"holding": holding.name})
     with tenant_scope(held.tenant_id, custody=True):
         keep(held)
-        if case_id is not None:
-            mark(case_id, "destroyed")
+        if case_id is not None and not shred(case_id) and not any(destroyed.values()):
+            # Back from waiting for its scrub: nothing was done, and nothing is said again.
+            return
+        if case_id is None and len(destroyed) == len(HOLDINGS):
+            # Of a case they are told once a second look found nothing left.
+            announce("document.erased", object_id=held.object_id, document_ids=scope.document_ids)
         record(
-            "erasure.destroyed" if case_id is not None else "document.destroyed",
+            "erasure.shredded" if case_id is not None else "document.destroyed",
             object_id=held.object_id,
             document_ids=scope.document_ids,
             counts={name: n for name, n in destroyed.items() if n},
@@ -58,6 +64,9 @@ def _destroy_in(held: Claim, scope: Scope, holding: Holding, case_id: UUID | Non
                 before = holding.find(scope)
             # Also where nothing is found: some leave behind what keeps a late worker out.
             holding.destroy(part)
+            # Behind the documents' locks, as whoever places a hold takes them.
+            if part is parts[0] and before and case_id is not None:
+                unmark(case_id)
             if part is parts[-1]:
                 after = holding.find(scope)
                 if case_id is not None:

@@ -1,4 +1,4 @@
-"""Forget what was asked to be forgotten: find → destroy → verify → receipt.
+"""Forget what was asked to be forgotten: find → destroy → scrub → verify → receipt.
 
 Hiding has happened before, in the request's own transaction. Each step may be repeated, so that
 after a SIGKILL between any two side effects the next worker begins again and ends the same.
@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 
 from ambit.jobs.services import Claim, finish, put_back
+from ambit.scrub.blocked import ScrubBlocked
 from tenants.audit import Actor, acting_as
 from tenants.scope import tenant_scope
 from workers.erase.destroy import destroy
 from workers.erase.find import find, find_document
 from workers.erase.receipt import write_receipt
+from workers.erase.scrub import scrub
 from workers.erase.types import Verdict
 from workers.erase.verify import verify
 
@@ -22,6 +24,8 @@ logger = logging.getLogger(__name__)
 WORKER = Actor("worker", None)
 # An upload that began before the request is still under way: it may be about the person.
 UNSETTLED_DELAY_S = 1.0
+# Another scrub ends soon; who holds on to a table is not made to queue behind us all the time.
+BUSY_DELAY_S, BLOCKED_DELAY_S = 2.0, 30.0
 FIRST_DELAY_S = 30.0
 MAX_DELAY_S = 3600.0
 
@@ -29,7 +33,8 @@ MAX_DELAY_S = 3600.0
 def erase(held: Claim) -> None:
     """Work on a case until it is closed; where something is left, say so and come back later.
 
-    Raises ClaimLost when another worker has the case by now.
+    What is under a hold is left until its release hands the case over again. Raises ClaimLost when
+    another worker has the case by now.
     """
     with acting_as(WORKER):
         case = find(held)
@@ -41,8 +46,19 @@ def erase(held: Claim) -> None:
             logger.info("erase.unsettled", extra={"object_id": str(held.object_id)})
             put_back(held, delay_s=UNSETTLED_DELAY_S, counted=False)
             return
-        verdict = verify(held, case.scope)
-        write_receipt(held, case, verdict)
+        try:
+            scrub(held, case)
+        except ScrubBlocked as blocked:
+            names = {"object_id": str(held.object_id), "reason": blocked.reason}
+            logger.warning("erase.scrub_waits", extra=names)
+            delay_s = BUSY_DELAY_S if blocked.reason == "busy" else BLOCKED_DELAY_S
+            put_back(held, delay_s=delay_s, counted=False)
+            return
+        verdict = verify(held, case.scope, covered=case.covered, case_id=case.id)
+        if not write_receipt(held, case, verdict):
+            logger.info("erase.hold_released", extra={"object_id": str(held.object_id)})
+            put_back(held, delay_s=0, counted=False)
+            return
         _come_back(held, verdict)
 
 
@@ -51,7 +67,7 @@ def remove(held: Claim) -> None:
     with acting_as(WORKER):
         scope = find_document(held)
         destroy(held, scope, case_id=None)
-        verdict = verify(held, scope)
+        verdict = verify(held, scope, covered=scope)
         if verdict.complete:
             _finish(held)
         _come_back(held, verdict)

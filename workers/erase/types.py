@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ambit.erasure.position import Position
 from ambit.erasure.types import Remaining
 
 
@@ -14,6 +15,8 @@ class Verdict:
     left: tuple[Remaining, ...]
     # How many of the documents a search or a look-up still brings up, for any reader.
     n_retrievable: int
+    # Where the database stood once every holding had been asked.
+    position: Position
 
     @property
     def complete(self) -> bool:

@@ -49,7 +49,11 @@ MENU: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         "Proof",
         (
             Entry("Erasures", "delete_history", "erasures"),
+            Entry("Exports", "folder_zip", "exports"),
+            Entry("Holds", "gavel", "holds"),
+            Entry("Restrictions", "lock", "restrictions"),
             Entry("Audit events", "history", "events"),
+            Entry("Audit proof", "verified", "trail"),
             Entry("Service keys", "key", "keys"),
         ),
     ),

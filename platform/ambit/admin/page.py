@@ -19,6 +19,7 @@ from ambit.admin.accounts import TenantNotFound
 from ambit.admin.frame import site_context
 from ambit.admin.seats import Seat, SeatRole, seat_of
 from ambit.corpus.queries import DocumentNotFound
+from tenants.audit import has_recorded, record
 from tenants.ids import PREFIXES, parse_id, public_id
 from tenants.queries import GroupNotFound, KeyNotFound, MemberNotFound
 
@@ -70,15 +71,23 @@ def page(
             if request.method not in methods:
                 return HttpResponseNotAllowed(methods)
             try:
-                return view(request, **arguments)
+                answer = view(request, **arguments)
             except tuple(MISSING) as error:
                 raise Http404 from error
+            # Every page that shows a tenant's things leaves an event, also where it has none of its own.
+            if not seat.is_operator and not own_scope and not has_recorded():
+                record(f"page.{name}_viewed", object_id=_id_in(arguments))
+            return answer
 
         guarded.own_scope = own_scope  # type: ignore[attr-defined]  # read by the middleware
         PAGES.append(Page(path, name, allowed, methods, guarded))
         return guarded
 
     return declare
+
+
+def _id_in(arguments: dict[str, Any]) -> UUID | None:
+    return next((value for value in arguments.values() if isinstance(value, UUID)), None)
 
 
 def show(
@@ -131,5 +140,17 @@ def _converter(kind: str) -> type:
     return Converter
 
 
-for _kind in ("tenant", "member", "group", "key", "collection", "document", "erasure", "event"):
+for _kind in (
+    "tenant",
+    "member",
+    "group",
+    "key",
+    "collection",
+    "document",
+    "erasure",
+    "hold",
+    "restriction",
+    "event",
+    "export",
+):
     register_converter(_converter(_kind), f"ambit_{_kind}")

@@ -57,7 +57,7 @@ def open_erasures() -> Erasures:
     soon = timezone.now() + SOON
     return Erasures(
         n_open=len(cases),
-        due_soon=tuple(c for c in cases if c.due_at <= soon),
+        due_soon=tuple(c for c in cases if c.due_at and c.due_at <= soon),
         incomplete=tuple(c for c in cases if c.state == "incomplete"),
     )
 
@@ -65,7 +65,7 @@ def open_erasures() -> Erasures:
 def document_counts() -> Counts:
     """Count documents by state among the newest thousand."""
     found = list_documents_as_custodian(after=None, limit=COUNTED + 1)
-    states = Counter("deleted" if d.hidden_at else d.latest.state for d in found[:COUNTED])
+    states = Counter("hidden" if d.hidden_at else d.latest.state for d in found[:COUNTED])
     unfinished = sum(states[s] for s in UNFINISHED)
     return Counts(
         n_ready=states["ready"],

@@ -30,7 +30,7 @@ from tenants.models import Account
 
 PAGE_MODULES = (
     "home", "tenants", "members", "keys", "groups", "collections", "documents", "upload",
-    "readers", "sight", "ask", "erasures", "events",
+    "readers", "sight", "ask", "erasures", "erasure_steps", "exports", "holds", "events", "trail",
 )  # fmt: skip
 
 

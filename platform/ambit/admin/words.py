@@ -23,13 +23,25 @@ STATES: dict[str, State] = {
     "ready": State("ready", "success", "check_circle"),
     "failed": State("failed", "danger", "error"),
     "deleted": State("being deleted", "warning", "delete"),
+    "restricted": State("restricted", "warning", "lock"),
     "erased": State("erased", "", "delete_forever"),
     # an erasure's case
     "hidden": State("hidden", "info", "visibility_off"),
-    "destroyed": State("destroyed", "info", "delete"),
+    "shredded": State("shredded", "info", "delete"),
+    "scrubbed": State("scrubbed", "info", "cleaning_services"),
     "verified": State("verified", "info", "fact_check"),
     "closed": State("closed", "success", "task_alt"),
     "incomplete": State("incomplete", "danger", "warning"),
+    "refused": State("refused", "", "block"),
+    # a hold or a restriction
+    "in_force": State("in force", "warning", "lock"),
+    "lifted": State("over", "", "lock_open"),
+    "review_due": State("review due", "danger", "alarm"),
+    "held": State("held in part", "warning", "lock"),
+    # a notice to a recipient
+    "waiting": State("waiting", "info", "schedule_send"),
+    "told": State("told", "success", "mark_email_read"),
+    "given_up": State("given up", "danger", "error"),
     # members, tenants, keys, sign-ins
     "active": State("active", "success", "check_circle"),
     "suspended": State("suspended", "warning", "pause_circle"),
@@ -45,7 +57,9 @@ STATES: dict[str, State] = {
     "owner": State("Owner", "primary", "key"),
 }
 UNFINISHED = frozenset({"received", "parsed", "chunked", "embedded"})
-OPEN_STATES = frozenset({"received", "hidden", "destroyed", "verified", "incomplete"})
+OPEN_STATES = frozenset(
+    {"received", "hidden", "shredded", "scrubbed", "verified", "incomplete", "held"}
+)
 DOCUMENT_STATES = ("received", "parsed", "chunked", "embedded", "ready", "failed")
 
 # What the object of an audit event is, by the first word of its action.
@@ -59,6 +73,11 @@ OBJECT_KINDS: dict[str, str] = {
     "version": "version",
     "answer": "answer",
     "erasure": "erasure",
+    "hold": "hold",
+    "restriction": "restriction",
+    "export": "export",
+    "webhook": "webhook",
+    "notice": "notice",
     "admin": "member",
 }
 

@@ -59,6 +59,7 @@ ANSWERS = Holding(
     name="answers",
     title="Saved answers made from the documents or asked for by the member, with their questions",
     found_by="the passages each answer was made from, and its asker",
+    destroyed_by="deletion of the rows, each with the key that opens its text",
     verified_by="the answers' own ids, noted before, and the passages of every answer of the tenant",
     find=lambda scope: _answers(scope).count(),
     destroy=lambda scope: _answers(scope).delete(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -47,6 +48,25 @@ def get_answer(*, answer_id: UUID, clearance: Clearance) -> SavedExchange:
     if not documents <= visible_documents(document_ids=documents, clearance=clearance):
         raise AnswerNotFound(answer_id)
     return _open(found)
+
+
+def answers_asked_by(member_id: UUID) -> Iterator[tuple[SavedExchange, frozenset[UUID]]]:
+    """Yield a member's saved answers with the documents they were made from, in custody.
+
+    For the member itself (Art. 15 GDPR): who gives one out decides what of it others are in.
+    """
+    for row in Exchange.objects.filter(member_id=member_id).order_by("pk").iterator():
+        made = ExchangePassage.objects.filter(exchange_id=row.pk)
+        yield _open(row), frozenset(made.values_list("document_id", flat=True))
+
+
+def answers_of_others(document_ids: Iterable[UUID], *, member_id: UUID | None) -> list[datetime]:
+    """Return when others asked what was answered from these documents, in custody; nothing of what."""
+    made = ExchangePassage.objects.filter(document_id__in=list(document_ids))
+    found = Exchange.objects.filter(pk__in=made.values("exchange_id"))
+    if member_id is not None:
+        found = found.exclude(member_id=member_id)
+    return list(found.order_by("pk").values_list("asked_at", flat=True))
 
 
 def _open(exchange: Exchange) -> SavedExchange:

@@ -13,6 +13,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ambit.api.bodies import PublicId, Text
+from ambit.api.document_shapes import AsQuery
+from ambit.api.ocsf import as_ocsf
 from ambit.api.pagination import page_of
 from ambit.api.permissions import Policy
 from ambit.api.shapes import Output, PageQuery, page_shape, paged
@@ -20,6 +22,7 @@ from ambit.api.views import AmbitView
 from tenants.ids import PREFIXES, parse_id, public_id
 from tenants.models import AuditEvent
 from tenants.queries import list_events
+from tenants.scope import current_tenant_id
 
 READS = Policy(
     "audit", roles=frozenset({"auditor", "privacy_officer", "admin"}), needs_member=False
@@ -47,8 +50,10 @@ class AnyId(serializers.Field[Any, Any, Any, Any]):
         return str(value)
 
 
-class EventsQuery(PageQuery):
-    """Which events."""
+class EventsQuery(AsQuery, PageQuery):
+    """Which events, and in which form: ours, or as API Activity of OCSF 1.6.0."""
+
+    roles = ("ambit", "ocsf")
 
     action = Text(required=False, max_length=64)
     actor = AnyId(("member", "key"), required=False, help_text="Who acted, or for whom.")
@@ -101,6 +106,7 @@ EventPage = page_shape("EventPage", EventOutput(many=True))
 class EventsView(AmbitView):
     """Audit events."""
 
+    reads = "event.listed"
     policies = {"GET": READS}
 
     @extend_schema(parameters=[EventsQuery], responses=EventPage)
@@ -120,7 +126,12 @@ class EventsView(AmbitView):
             )
 
         page = page_of(read, cursor=asked.get("cursor"), limit=asked["limit"], id_of=lambda e: e.pk)
-        return Response(paged(page, EventOutput))
+        shown = paged(page, EventOutput)
+        if asked["as"] == "ocsf":
+            tenant = public_id("tenant", current_tenant_id())
+            both = zip(shown["results"], page.items, strict=True)
+            shown["results"] = [as_ocsf(one, tenant=tenant, at=event.at) for one, event in both]
+        return Response(shown)
 
 
 def _shown(kind: str, value: UUID | None) -> str | None:

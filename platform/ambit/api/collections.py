@@ -95,6 +95,7 @@ class CollectionBase(AmbitView):
 class CollectionsView(CollectionBase):
     """All collections the caller sees."""
 
+    reads = "collection.listed"
     policies = {"GET": READS, "POST": CUSTODIANS}
     makes = "collection"
 
@@ -132,6 +133,7 @@ class CollectionsView(CollectionBase):
 class CollectionView(CollectionBase):
     """One collection."""
 
+    reads = "collection.read"
     policies = {"GET": READS}
 
     @extend_schema(responses=CollectionOutput)

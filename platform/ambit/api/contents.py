@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from itertools import chain
 from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
 from django.http import StreamingHttpResponse
 from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
@@ -32,6 +29,7 @@ from ambit.corpus import queries
 from ambit.corpus.queries import ContentNotReady
 from ambit.corpus.types import MEDIA_TYPE, Upload
 from ambit.corpus.types import DocumentView as Document
+from ambit.files.streaming import streamed
 from tenants.audit import record
 
 _ANY = "application/octet-stream"
@@ -61,10 +59,9 @@ class ContentView(DocumentBase):
         # Read now, so that content that cannot be opened is a problem and not a broken stream.
         content = chain([next(content, b"")], content)
         record("content.read", object_id=document.id, document_ids=[document.id])
-        plain = request._request  # noqa: SLF001 - DRF's wrapper
-        is_async = isinstance(plain, ASGIRequest)
-        return StreamingHttpResponse(
-            _asynchronously(content) if is_async else content,
+        return streamed(
+            request._request,  # noqa: SLF001 - DRF's wrapper
+            content,
             headers=_headers(document, kind, current.media_type, current.n_bytes),
         )
 
@@ -130,12 +127,3 @@ def _headers(document: Document, kind: str, media_type: str, n_bytes: int) -> di
         headers["Content-Length"] = str(n_bytes)
     disposition = content_disposition_header(as_attachment=True, filename=name)
     return headers | {"Content-Disposition": disposition or "attachment"}
-
-
-async def _asynchronously(content: Iterator[bytes]) -> AsyncIterator[bytes]:
-    while piece := await sync_to_async(_piece)(content):
-        yield piece
-
-
-def _piece(content: Iterator[bytes]) -> bytes:
-    return next(content, b"")

@@ -224,14 +224,24 @@ class DocumentOutput(Output):
     own_grants = serializers.BooleanField()
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
-    deleted_at = serializers.DateTimeField(
-        source="hidden_at", allow_null=True, help_text="For administrators only ever set."
+    deleted_at = serializers.SerializerMethodField(help_text="For administrators only ever set.")
+    restricted_at = serializers.DateTimeField(
+        source="withheld_at",
+        allow_null=True,
+        help_text="When a hold or a restriction hid it; for administrators only ever set.",
     )
 
     @extend_schema_field(serializers.ChoiceField(STATES))
     def get_state(self, document: DocumentView) -> str:
         """Return where the newest version stands."""
         return "erased" if document.erased_at else document.latest.state
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_deleted_at(self, document: DocumentView) -> str | None:
+        """Return when it was hidden for good."""
+        if document.hidden_at is None or document.withheld_at is not None:
+            return None
+        return serializers.DateTimeField().to_representation(document.hidden_at)
 
     @extend_schema_field(serializers.CharField(allow_null=True))
     def get_language(self, document: DocumentView) -> str | None:

@@ -50,6 +50,7 @@ GroupPage = page_shape("GroupPage", GroupOutput(many=True))
 class GroupsView(AmbitView):
     """All groups."""
 
+    reads = "group.listed"
     policies = {"GET": DIRECTORY, "POST": DIRECTORY}
     makes = "group"
 
@@ -80,6 +81,7 @@ class GroupsView(AmbitView):
 class GroupView(AmbitView):
     """One group."""
 
+    reads = "group.read"
     policies = {"GET": DIRECTORY}
 
     @extend_schema(responses=GroupWithMembersOutput)

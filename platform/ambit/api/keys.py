@@ -113,6 +113,7 @@ class KeysBase(AmbitView):
 class ServiceKeysView(KeysBase):
     """The keys of the tenant's services."""
 
+    reads = "key.listed"
     policies = {"GET": DIRECTORY, "POST": DIRECTORY}
 
     @extend_schema(parameters=[PageQuery], responses=KeyPage)
@@ -130,6 +131,7 @@ class ServiceKeysView(KeysBase):
 class MemberKeysView(KeysBase):
     """The keys of one member."""
 
+    reads = "member.keys_listed"
     policies = {"GET": DIRECTORY, "POST": DIRECTORY}
 
     @extend_schema(parameters=[PageQuery], responses=KeyPage)

@@ -75,6 +75,7 @@ MemberPage = page_shape("MemberPage", MemberOutput(many=True))
 class MembersView(AmbitView):
     """All members."""
 
+    reads = "member.listed"
     policies = {"GET": DIRECTORY, "POST": DIRECTORY}
     makes = "member"
 
@@ -106,6 +107,7 @@ class MembersView(AmbitView):
 class MemberView(AmbitView):
     """One member."""
 
+    reads = "member.read"
     policies = {"GET": DIRECTORY, "PATCH": DIRECTORY}
 
     @extend_schema(responses=MemberOutput)

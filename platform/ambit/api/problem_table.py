@@ -5,8 +5,6 @@ In the table: expected. Not in the table: a fault of ours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from django.core.exceptions import (
     BadRequest,
     RequestDataTooBig,
@@ -25,31 +23,18 @@ from ambit.access.queries import CollectionNotFound
 from ambit.access.services import CollectionNameTaken
 from ambit.answers.queries import AnswerNotFound
 from ambit.api import authentication, bodies, idempotency, permissions, uploads
+from ambit.api.erasure_problems import ERASURE_PROBLEMS
 from ambit.api.pagination import BadCursor
 from ambit.api.principals import PrincipalNotFound
-from ambit.corpus.holdings import DocumentsUnknown
+from ambit.api.problem import Problem
+from ambit.audit.proofs import CheckpointNotFound, EventNotProved
 from ambit.corpus.queries import ContentNotReady, DocumentNotFound
 from ambit.corpus.services import ExternalIdTaken, NotRetryable
-from ambit.erasure.members import MemberBeingErased
-from ambit.erasure.queries import ErasureNotFound, ReceiptNotReady
-from ambit.erasure.services import NothingNamed, ReasonMissing, TooMuchNamed
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable
 from ambit.inference.vllm import GenerationRefused, GenerationTimedOut, GenerationUnavailable
 from ambit.keys.keyring import KeyUnavailable
-from tenants.holdings import SubjectAmbiguous
 from tenants.queries import GroupNotFound, KeyNotFound, MemberNotFound
 from tenants.services import GroupCycle, GroupTaken, MemberTaken, SlugTaken, UnknownScope
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What a caller is told; {error.…} in the detail is filled from the exception."""
-
-    status: int
-    code: str
-    title: str
-    detail: str
-    retry_after_s: int | None = None
 
 
 def _later(what: str) -> str:
@@ -191,20 +176,19 @@ TABLE: dict[type[BaseException], Problem] = {
     KeyNotFound: Problem(
         404, "key_not_found", "No such key", "There is no such key in this tenant."
     ),
-    ErasureNotFound: Problem(
-        404, "erasure_not_found", "No such erasure", "There is no such erasure in this tenant."
-    ),
-    ReceiptNotReady: Problem(
+    EventNotProved: Problem(
         404,
-        "receipt_not_ready",
-        "No receipt yet",
-        "The receipt is written when the erasure is `closed` or `incomplete`: poll the erasure.",
+        "event_not_proved",
+        "No proof of this event",
+        "There is no such event in this tenant, or none is signed at this size yet: events are"
+        " signed some seconds after they happen.",
     ),
-    DocumentsUnknown: Problem(
+    CheckpointNotFound: Problem(
         404,
-        "document_not_found",
-        "No such document",
-        "Some of the documents do not exist in this tenant. Nothing was erased.",
+        "checkpoint_not_found",
+        "No such checkpoint",
+        "The tenant's audit log was never signed at this size, or the sizes are out of order: list"
+        " the checkpoints.",
     ),
     # How it was asked.
     drf.MethodNotAllowed: Problem(
@@ -241,27 +225,6 @@ TABLE: dict[type[BaseException], Problem] = {
         "A principal is named twice",
         "Give each principal one role. Nothing was changed.",
     ),
-    NothingNamed: Problem(
-        400,
-        "nothing_named",
-        "Nothing is named",
-        "Name a `subject`, or at least one id in `documents`. Nothing was erased.",
-    ),
-    TooMuchNamed: Problem(
-        400,
-        "too_much_named",
-        "Two things are named",
-        "Send `subject` or `documents`, one erasure for each. Nothing was erased.",
-    ),
-    ReasonMissing: Problem(
-        400, "reason_missing", "The reason is missing", "Send a `reason`. Nothing was erased."
-    ),
-    SubjectAmbiguous: Problem(
-        409,
-        "subject_ambiguous",
-        "Several members answer to this",
-        'Name the member by id: `{{"type": "member", "value": "mem_…"}}`. Nothing was erased.',
-    ),
     UnknownScope: Problem(
         400, "unknown_scope", "No such scope", "GET /v1/schema lists the scopes."
     ),
@@ -273,12 +236,6 @@ TABLE: dict[type[BaseException], Problem] = {
     ),
     # What stands in the way.
     SlugTaken: Problem(409, "slug_taken", "The slug is taken", "Choose another slug."),
-    MemberBeingErased: Problem(
-        409,
-        "member_being_erased",
-        "The member is being erased",
-        "An erasure covers this member: it cannot be resumed. Nothing was changed.",
-    ),
     MemberTaken: Problem(
         409,
         "member_taken",
@@ -328,6 +285,8 @@ TABLE: dict[type[BaseException], Problem] = {
         "The key was made and shown before",
         "A key's text is kept nowhere: revoke that key and make another.",
     ),
+    # What erasures, holds and restrictions refuse.
+    **ERASURE_PROBLEMS,
     # What is down.
     OperationalError: _DATABASE_DOWN,
     InterfaceError: _DATABASE_DOWN,

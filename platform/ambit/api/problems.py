@@ -17,7 +17,8 @@ from rest_framework import exceptions as drf
 from rest_framework.request import Request
 
 from ambit.api.principals import PrincipalNotFound
-from ambit.api.problem_table import FAULT, TABLE, Problem
+from ambit.api.problem import Problem
+from ambit.api.problem_table import FAULT, TABLE
 from ambit.api.requests import request_id_of
 
 logger = logging.getLogger(__name__)

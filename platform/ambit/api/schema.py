@@ -149,7 +149,7 @@ class AmbitSchema(AutoSchema):
 
     def _resolve_path_parameters(self, variables: list[str]) -> list[dict[str, Any]]:
         words = re.findall(r"[a-z]+", self.path.removeprefix("/v1"))
-        kind = {"keys": "key", "answers": "answer"}.get(words[0], words[0].rstrip("s"))
+        kind = {"audit": "event"}.get(words[0], words[0].rstrip("s"))
         return [
             {
                 "in": "path",

@@ -17,7 +17,7 @@ from ambit.api.filters import FilterFields, read_filters
 from ambit.api.permissions import Policy
 from ambit.api.shapes import Output
 from ambit.api.views import AmbitView
-from ambit.corpus.search import search
+from ambit.corpus.search import MAX_K, search
 from ambit.corpus.types import Clearance
 from ambit.inference.embedding import embed_query
 from tenants.audit import record
@@ -25,7 +25,6 @@ from tenants.audit import record
 MAX_QUERY_LENGTH = 8000
 MAX_COLLECTIONS = 200
 DEFAULT_K = 10
-MAX_K = 50
 
 
 class QuestionInput(FilterFields):

@@ -20,6 +20,8 @@ from ambit.api.authentication import caller_scope, member_header
 from ambit.api.bodies import AlwaysJson, Input, StrictJsonParser, checked, read_id
 from ambit.api.permissions import Caller, Policy, PolicyUndeclared
 from ambit.api.requests import request_id_of
+from tenants.audit import has_recorded, record
+from tenants.ids import any_id
 from tenants.secrets import PresentedKey
 
 REPLAYED_HEADER = "Idempotency-Replayed"
@@ -38,6 +40,8 @@ class AmbitView(APIView):
     own_transactions: ClassVar[bool] = False
     # What a POST makes, for its Idempotency-Key; show() renders it, first and again.
     makes: ClassVar[str] = ""
+    # What a GET is called in the audit trail, where its handler records nothing more telling itself.
+    reads: ClassVar[str] = ""
     parser_classes = [StrictJsonParser]
     content_negotiation_class = AlwaysJson
     http_method_names = [*HANDLERS, "head"]
@@ -149,6 +153,10 @@ class AmbitView(APIView):
             return self.replayed(taken)
         response: HttpResponseBase = handler(self.request, *self.args, **self.kwargs)
         self.finish_once(taken, status=response.status_code)
+        if self.caller is not None and self.caller.tenant_id and not has_recorded():
+            # Also what changed nothing, such as taking somebody out of a group who is not in it.
+            action = self.reads if self._method() == "GET" and self.reads else "request.answered"
+            record(action, object_id=any_id(self.kwargs.get("id", "")))
         return response
 
     def begin_once(self) -> idempotency.Slot | idempotency.Earlier | None:
@@ -168,6 +176,7 @@ class AmbitView(APIView):
 
     def replayed(self, earlier: idempotency.Earlier) -> Response:
         """Show again what the key has made."""
+        record("request.replayed", object_id=next(iter(earlier.object_ids), None))
         response = self.show(earlier.object_ids, status=earlier.status)
         response.headers[REPLAYED_HEADER] = "true"
         return response

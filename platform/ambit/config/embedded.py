@@ -6,6 +6,7 @@ Imports neither Django nor settings: settings read this module, and so does the 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import os
 import secrets
@@ -15,9 +16,18 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
+from ambit.keys.durable import write_once
+
 DATABASE = "ambit"
 # One login per duty: the table of what each may do is tenants/rls.py.
-ROLES = ("ambit_owner", "ambit_app", "ambit_operator", "ambit_dispatch")
+ROLES = (
+    "ambit_owner",
+    "ambit_app",
+    "ambit_operator",
+    "ambit_dispatch",
+    "ambit_sequencer",
+    "ambit_scrubber",
+)
 UNIX_SOCKET_PATH_LIMIT = 90
 
 
@@ -41,6 +51,11 @@ class Embedded:
     def keyring_dir(self) -> Path:
         """One file of wrapping keys per tenant."""
         return self.data_dir / "keyring"
+
+    @property
+    def audit_dir(self) -> Path:
+        """Copies of what the audit log signed; on the same machine, so better set elsewhere."""
+        return self.data_dir / "audit"
 
     @property
     def log_dir(self) -> Path:
@@ -90,28 +105,20 @@ class Embedded:
     def secrets(self) -> dict[str, str]:
         """Secrets of this data directory, made once and kept in a file of mode 0600."""
         path = self.data_dir / "secrets.json"
-        names = ["secret_key", "pepper", "password_postgres", *(f"password_{r}" for r in ROLES)]
+        roles = [f"password_{role}" for role in ROLES]
+        names = ["secret_key", "pepper", "password_postgres", *roles]
         if not path.exists():
-            self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_once(path, json.dumps({name: secrets.token_urlsafe(48) for name in names}))
         found: dict[str, str] = json.loads(path.read_text())
+        # Of a directory made before this role was: every start gives the roles their passwords again.
+        for name in roles:
+            if name not in found and "secret_key" in found:
+                found[name] = _derived(found["secret_key"], name)
         missing = [name for name in names if name not in found]
         if missing:
             raise RuntimeError(f"{path} lacks {', '.join(missing)}; restore it from a backup")
         return found
 
 
-def write_once(path: Path, text: str) -> None:
-    """Write a file of mode 0600 durably; the first of several writers wins."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+def _derived(secret: str, name: str) -> str:
+    return hmac.new(secret.encode(), name.encode(), "sha256").hexdigest()

@@ -24,6 +24,7 @@ PREDICATES = {
     "corpus_documentkey": rls.DOCUMENT_KEY,
     "corpus_version": rls.DOCUMENT_PART,
     "corpus_subject": rls.DOCUMENT_PART,
+    "corpus_mention": rls.DOCUMENT_PART,
     "corpus_chunk": rls.PASSAGE,
     "corpus_chunkvector": rls.PASSAGE,
     "corpus_chunklexemes": rls.PASSAGE,

@@ -79,9 +79,12 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "tenants",
+    "ambit.audit",
     "ambit.access",
     "ambit.corpus",
     "ambit.answers",
+    "ambit.export",
+    "ambit.notices",
     "ambit.erasure",
     "ambit.jobs",
     "ambit.config",
@@ -169,10 +172,12 @@ DATABASES = {
     ),
 }
 # The other roles are configured only in the processes that need them: operator in the web process,
-# dispatch in the worker, owner where migrations run.
+# dispatch and scrubber in the worker, sequencer in `keep_audit`, owner where migrations run.
 for _alias, _name in (
     ("operator", "AMBIT_OPERATOR_DATABASE_URL"),
     ("dispatch", "AMBIT_DISPATCH_DATABASE_URL"),
+    ("sequencer", "AMBIT_SEQUENCER_DATABASE_URL"),
+    ("scrubber", "AMBIT_SCRUBBER_DATABASE_URL"),
     ("owner", "AMBIT_OWNER_DATABASE_URL"),
 ):
     _url = env_str(_name) or ("" if PRODUCTION else EMBEDDED.database_url(f"ambit_{_alias}"))
@@ -232,11 +237,27 @@ AMBIT_KEYRING_DIR = Path(
         lambda: str(EMBEDDED.keyring_dir),
     )
 )
+# Where copies of what the audit log signed go; best where the database's administrator cannot write.
+AMBIT_AUDIT_COPIES_DIR = Path(
+    _production(
+        "AMBIT_AUDIT_COPIES_DIR",
+        "the folder for copies of the audit log's checkpoints",
+        lambda: str(EMBEDDED.audit_dir),
+    )
+)
+AMBIT_AUDIT_INTERVAL_S = env_int("AMBIT_AUDIT_INTERVAL_S", default=8, minimum=1)
+# Who acted on what is kept for so long, six years; the proofs of it stay.
+AMBIT_AUDIT_VALUES_DAYS = env_int("AMBIT_AUDIT_VALUES_DAYS", default=2192, minimum=1)
 AMBIT_MAX_UPLOAD_MB = env_int("AMBIT_MAX_UPLOAD_MB", default=100, minimum=1)
 AMBIT_PARSE_TIMEOUT_S = env_int("AMBIT_PARSE_TIMEOUT_S", default=120, minimum=1)
 AMBIT_PARSE_MEMORY_MB = env_int("AMBIT_PARSE_MEMORY_MB", default=2048, minimum=128)
 # How long a worker may stay silent before its job is given to another.
 AMBIT_JOB_LEASE_S = env_int("AMBIT_JOB_LEASE_S", default=60, minimum=1)
+
+# How long a person's archive can be fetched before it is destroyed.
+AMBIT_EXPORT_DAYS = env_int("AMBIT_EXPORT_DAYS", default=7, minimum=1, maximum=90)
+# Whether tenants' webhooks may lead into private networks, and outside production to plain http.
+AMBIT_WEBHOOK_PRIVATE = env_bool("AMBIT_WEBHOOK_PRIVATE", default=False)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["ambit.api.authentication.KeyAuthentication"],

@@ -17,6 +17,7 @@ from ambit.corpus.models import (
     ChunkVector,
     Document,
     DocumentKey,
+    Mention,
     Subject,
     Version,
 )
@@ -50,6 +51,9 @@ def plant_canary_document(*, collection_id: UUID) -> None:
         )
         Subject.objects.get_or_create(
             id=CANARY_DOCUMENT, defaults=of | {"type": "member", "value_mac": b""}
+        )
+        Mention.objects.get_or_create(
+            id=CANARY_DOCUMENT, defaults=of | {"kind": "word", "value_mac": b""}
         )
         Chunk.objects.get_or_create(
             id=CANARY_DOCUMENT,

@@ -28,6 +28,8 @@ from tenants.scope import tenant_scope
 logger = logging.getLogger(__name__)
 
 OWNER = "owner"
+# The one table that has them.
+TABLE = "corpus_chunkvector"
 PREFIX = "vector_graph_"
 _NAME = re.compile(PREFIX + "[0-9a-f]{32}")
 ADVISORY_LOCK = 0x616D626974_67
@@ -84,6 +86,18 @@ def arrange_graphs() -> Arrangement:
     done = Arrangement(promoted, demoted, left_out, failed)
     logger.info("graphs.arranged", extra={f.name: len(getattr(done, f.name)) for f in fields(done)})
     return done
+
+
+def set_aside() -> int:
+    """Drop every graph, that their table may be rewritten in a moment; return how many there were.
+
+    Searches scan until arrange_graphs() has built them again. Raises AlreadyArranging.
+    """
+    with _owner() as cursor:
+        broken, standing = _standing(cursor)
+        for name in [*broken, *map(graph_name, standing)]:
+            _drop(cursor, name)
+    return len(standing)
 
 
 def _chosen(

@@ -22,6 +22,7 @@ from ambit.corpus.models import (
     ChunkVector,
     Document,
     DocumentKey,
+    Mention,
     State,
     Subject,
     Version,
@@ -85,12 +86,24 @@ def documents_declaring(
     return found
 
 
+def declaring_any(document_ids: Iterable[UUID]) -> set[UUID]:
+    """Return those of the documents that declare anybody, in custody."""
+    found = Subject.objects.filter(document_id__in=list(document_ids))
+    return set(found.values_list("document_id", flat=True))
+
+
 def require_documents(document_ids: Iterable[UUID]) -> None:
     """Raise DocumentsUnknown unless the tenant has every one of them, hidden and erased ones too."""
     wanted = set(document_ids)
     unknown = wanted - set(Document.objects.filter(pk__in=wanted).values_list("pk", flat=True))
     if unknown:
         raise DocumentsUnknown(unknown)
+
+
+def documents_gone(document_ids: Iterable[UUID]) -> set[UUID]:
+    """Return those of the documents that are deleted, erased or about to be; the withheld are not."""
+    found = Document.objects.filter(pk__in=list(document_ids), hidden_at__isnull=False)
+    return set(found.filter(withheld_at__isnull=True).values_list("pk", flat=True))
 
 
 def lock_documents(document_ids: Iterable[UUID]) -> None:
@@ -123,7 +136,8 @@ def _audiences_of(document_ids: Sequence[UUID]) -> Iterator[None]:
 
 
 @contextmanager
-def _every_audience() -> Iterator[None]:
+def every_audience() -> Iterator[None]:
+    """Reach what any reader of the tenant reaches, in custody: to count, destroy or offer, never to read."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT DISTINCT audience_id FROM corpus_document WHERE tenant_id = %s",
@@ -150,13 +164,14 @@ def _passages(
     def remains(scope: Scope) -> int:
         if not scope.document_ids:
             return 0
-        with _every_audience():
+        with every_audience():
             return _count(left, scope)
 
     return Holding(
         name=name,
         title=title,
         found_by="the document's id, in the reach of its own readers",
+        destroyed_by="deletion of the rows",
         verified_by=by,
         find=find,
         destroy=destroy,
@@ -199,11 +214,16 @@ def _bury_versions(scope: Scope) -> None:
         n_pages=None,
         n_chunks=None,
         n_chunks_embedded=0,
+        n_mentions=None,
     )
 
 
 def _subjects(scope: Scope) -> QuerySet[Subject]:
     return Subject.objects.filter(document_id__in=scope.document_ids)
+
+
+def _mentions(scope: Scope) -> QuerySet[Mention]:
+    return Mention.objects.filter(document_id__in=scope.document_ids)
 
 
 def _keys(scope: Scope) -> QuerySet[DocumentKey]:
@@ -238,6 +258,7 @@ DOCUMENT_KEYS = Holding(
     name="document_keys",
     title="Keys that open the documents' texts, titles and files",
     found_by="the document's id",
+    destroyed_by="deletion of the wrapped keys: what they opened is ciphertext without a key",
     verified_by="an attempt to open each document's key",
     find=lambda scope: _keys(scope).count(),
     destroy=lambda scope: _keys(scope).delete(),
@@ -268,15 +289,27 @@ SUBJECTS = Holding(
     name="declared_subjects",
     title="Keyed hashes of the people the documents declare",
     found_by="the document's id",
+    destroyed_by="deletion of the rows",
     verified_by="every declaration of the tenant, read row by row",
     find=lambda scope: _subjects(scope).count(),
     destroy=lambda scope: _subjects(scope).delete(),
     remains=lambda scope: _count(_PARTS_LEFT.format(table="corpus_subject"), scope),
 )
+MENTIONS = Holding(
+    name="mentions",
+    title="Keyed hashes of identifiers that stand in the documents",
+    found_by="the document's id",
+    destroyed_by="deletion of the rows",
+    verified_by="every mention of the tenant, read row by row",
+    find=lambda scope: _mentions(scope).count(),
+    destroy=lambda scope: _mentions(scope).delete(),
+    remains=lambda scope: _count(_PARTS_LEFT.format(table="corpus_mention"), scope),
+)
 VERSIONS = Holding(
     name="versions",
     title="Versions: file names, types, fingerprints of the content, reasons of failure",
     found_by="the document's id, where not yet marked as erased",
+    destroyed_by="emptying every describing column; an empty tombstone stays, against late workers",
     verified_by="every version of the tenant, read row by row for anything but an empty tombstone",
     find=lambda scope: _versions(scope).count(),
     destroy=_bury_versions,
@@ -286,6 +319,7 @@ DOCUMENTS = Holding(
     name="documents",
     title="Document records: title, metadata, external id, uploader",
     found_by="the subjects that documents declare, or the ids in the request",
+    destroyed_by="emptying every describing column; an empty tombstone stays, against late workers",
     verified_by="every document of the tenant, read row by row for anything but an empty tombstone",
     find=lambda scope: _documents(scope).count(),
     destroy=_bury_documents,
@@ -295,6 +329,7 @@ UPLOADS = Holding(
     name="uploader_links",
     title="The member's mark as uploader of documents",
     found_by="the member's id",
+    destroyed_by="taking the mark off; the documents stay",
     verified_by="every document of the tenant, read row by row",
     find=lambda scope: _uploads(scope).count(),
     destroy=lambda scope: _uploads(scope).update(created_by_id=None),

@@ -17,18 +17,22 @@ from django.utils import timezone
 from numpy.typing import NDArray
 from pgvector import HalfVector
 
+from ambit.corpus.identifiers import Mention as Found
+from ambit.corpus.identifiers import find_mentions
 from ambit.corpus.lexemes import word_vectors
+from ambit.corpus.mentions import mention_mac
 from ambit.corpus.models import (
     Chunk,
     ChunkLexemes,
     ChunkVector,
     Document,
+    Mention,
     State,
     Version,
 )
 from ambit.corpus.vault import Vault, vault_of
 from ambit.files.store import FileName, read, remove, write
-from ambit.jobs.services import Claim, finish, hold
+from ambit.jobs.services import Claim, finish, hold, put_back
 from ambit.keys.sealing import keyed_hash
 from tenants.audit import record
 from tenants.ids import uuid7
@@ -36,6 +40,8 @@ from tenants.scope import audience_scope, current_tenant_id, tenant_scope
 
 Vector = Sequence[float] | NDArray[np.float32]
 BATCH_ROWS = 500
+# A document with more counts as one that was not looked through.
+MAX_MENTIONS = 10_000
 
 
 class NothingToDo(RuntimeError):
@@ -54,6 +60,8 @@ class Source:
     media_type: str
     # As declared; empty: to be found from the text.
     language: str
+    # What else was said of it: the external id, and the values of its metadata.
+    described: tuple[str, ...] = field(repr=False)
 
     def read(self) -> Iterator[bytes]:
         """Yield the original's bytes; raise FileMissing."""
@@ -110,6 +118,7 @@ def open_source(held: Claim) -> Source:
             file_name=vault.open(version.file_name_sealed, object_id=version.pk, name="file_name"),
             media_type=version.declared_media_type,
             language=version.language,
+            described=(document.external_id or "", *_values(document.metadata)),
         )
 
 
@@ -169,6 +178,11 @@ def store_chunks(
     The version before goes in the same transaction: no moment in which neither or both are found.
     Raises NothingToDo, ClaimLost.
     """
+    # Before the transaction: a long text takes a second.
+    mentions = find_mentions(
+        [text] if text is not None else [c.text for c in chunks],
+        labels=[source.title, source.file_name, *source.described],
+    )
     with tenant_scope(held.tenant_id, custody=True):
         hold(held)
         document, version = _still_wanted(held.object_id, lock=True)
@@ -179,9 +193,14 @@ def store_chunks(
         with audience_scope([document.audience_id]):
             replaced = _remove_chunks(document.pk)
             _insert(document, version.pk, source.vault, chunks, language=language)
+            _insert_mentions(document, mentions[:MAX_MENTIONS])
         now = timezone.now()
         Version.objects.filter(pk=version.pk).update(
-            state=State.READY, ready_at=now, language=language, n_chunks_embedded=len(chunks)
+            state=State.READY,
+            ready_at=now,
+            language=language,
+            n_chunks_embedded=len(chunks),
+            n_mentions=len(mentions) if len(mentions) <= MAX_MENTIONS else None,
         )
         Document.objects.filter(pk=document.pk).update(
             current_version_id=version.pk, updated_at=now
@@ -219,9 +238,23 @@ def fail_version(held: Claim, *, code: str, reason: str) -> None:
 
 
 def drop_job(held: Claim) -> None:
-    """Finish a job that has nothing to do."""
-    with tenant_scope(held.tenant_id):
-        finish(held)
+    """Finish a job that has nothing to do, or put it back where there is something by now."""
+    with tenant_scope(held.tenant_id, custody=True):
+        # Behind whoever gives the document back to its readers at this moment.
+        of_version = Version.objects.filter(pk=held.object_id).values("document_id")
+        list(Document.objects.select_for_update(no_key=True).filter(pk__in=of_version))
+        if not _is_wanted(held.object_id):
+            finish(held)
+            return
+    put_back(held, delay_s=0, counted=False)
+
+
+def _is_wanted(version_id: UUID) -> bool:
+    try:
+        _, version = _still_wanted(version_id)
+    except NothingToDo:
+        return False
+    return version.state not in {State.READY, State.FAILED}
 
 
 def embedded_mac(text: str, *, tenant_id: UUID) -> bytes:
@@ -250,6 +283,7 @@ def _mark(held: Claim, **values: object) -> None:
 
 
 def _remove_chunks(document_id: UUID) -> int:
+    Mention.objects.filter(document_id=document_id).delete()
     ChunkVector.objects.filter(document_id=document_id).delete()
     ChunkLexemes.objects.filter(document_id=document_id).delete()
     removed, _ = Chunk.objects.filter(document_id=document_id).delete()
@@ -301,6 +335,30 @@ def _insert(
         ],
         batch_size=BATCH_ROWS,
     )
+
+
+def _insert_mentions(document: Document, mentions: Sequence[Found]) -> None:
+    Mention.objects.bulk_create(
+        [
+            Mention(
+                document_id=document.pk,
+                audience_id=document.audience_id,
+                kind=found.kind,
+                value_mac=mention_mac(found),
+            )
+            for found in mentions
+        ],
+        batch_size=BATCH_ROWS,
+    )
+
+
+def _values(metadata: object) -> Iterator[str]:
+    """Yield the values in a JSON value, at any depth."""
+    if isinstance(metadata, dict | list):
+        for value in metadata.values() if isinstance(metadata, dict) else metadata:
+            yield from _values(value)
+    elif isinstance(metadata, str | int | float):
+        yield str(metadata)
 
 
 def _remove_older_files(tenant_id: UUID, document_id: UUID, number: int) -> None:

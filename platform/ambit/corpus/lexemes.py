@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
 from pgvector import SparseVector
 
+from ambit.corpus.identifiers import spellings_of
 from ambit.corpus.languages import CONFIGURATIONS, SIMPLE, spaced
 from ambit.corpus.types import WORD_DIMENSIONS
 from ambit.keys.sealing import keyed_hash
@@ -27,6 +29,8 @@ from tenants.scope import current_tenant_id
 
 # How soon more of the same word says nothing more, how much length takes away, and the usual length.
 SATURATION, LENGTH_PENALTY, USUAL_LENGTH = 1.5, 0.75, 100
+# No dimension of a passage reaches it.
+MOST_OF_A_WORD = SATURATION + 1
 # Each word is looked for in each passage that any of them finds.
 MAX_QUERY_WORDS = 64
 # So much of a question is stemmed at all, in each language: what comes after 64 words is not looked for.
@@ -55,6 +59,23 @@ UNION ALL
 SELECT NULL, NULL, array_agg(cfgname) FROM existing
 ORDER BY place, lexeme
 """
+
+_SPELT = """
+SELECT n, cfgname::text, array_remove(array_agg(w.lexeme), NULL)
+FROM pg_ts_config
+CROSS JOIN unnest(%s::int[], %s::text[]) AS spelt (n, spelling)
+LEFT JOIN LATERAL unnest(to_tsvector(pg_ts_config.oid::regconfig, spelling)) AS w ON true
+WHERE cfgnamespace = 'pg_catalog'::regnamespace AND cfgname = ANY (%s)
+GROUP BY n, spelling, cfgname
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NameWord:
+    """A word of a name, as any of its stems, and the languages whose documents it is left out of."""
+
+    stems: SparseVector
+    left_out: tuple[str, ...]
 
 
 def word_vectors(texts: Sequence[str], *, language: str) -> list[SparseVector]:
@@ -91,9 +112,34 @@ def words_asked(text: str) -> list[tuple[int, ...]]:
     return [tuple(dimensions[lexeme] for lexeme in word) for word in list(words)[:MAX_QUERY_WORDS]]
 
 
+def words_of_name(name: str) -> list[NameWord]:
+    """Return the words of a name, with marks and without; some languages take one for a small word."""
+    words = spellings_of(name)
+    spelt = [(n, one) for n, word in enumerate(words) for one in dict.fromkeys(word)]
+    stemmers = _stemmers()
+    with connection.cursor() as cursor:
+        numbers, spellings = [n for n, _ in spelt], [one for _, one in spelt]
+        cursor.execute(_SPELT, [numbers, spellings, [*stemmers.values(), SIMPLE]])
+        rows = cursor.fetchall()
+    dimensions = _Dimensions(current_tenant_id())
+    stems: defaultdict[int, dict[int, float]] = defaultdict(dict)
+    without: defaultdict[int, set[str]] = defaultdict(set)
+    for n, configuration, lexemes in rows:
+        stems[n].update(dict.fromkeys((dimensions[lexeme] for lexeme in lexemes), 1.0))
+        if not lexemes:
+            without[n].add(configuration)
+    return [
+        NameWord(
+            SparseVector(stems[n], WORD_DIMENSIONS),
+            tuple(tag for tag, configuration in stemmers.items() if configuration in without[n]),
+        )
+        for n in range(len(words))
+    ]
+
+
 def _saturated(counts: Counter[int]) -> dict[int, float]:
     length = 1 - LENGTH_PENALTY + LENGTH_PENALTY * counts.total() / USUAL_LENGTH
-    return {at: n * (SATURATION + 1) / (n + SATURATION * length) for at, n in counts.items()}
+    return {at: n * MOST_OF_A_WORD / (n + SATURATION * length) for at, n in counts.items()}
 
 
 def _stop_words(known_to: Mapping[int, Set[str]], stemmers: Set[str]) -> set[int]:

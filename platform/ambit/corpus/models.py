@@ -48,6 +48,8 @@ class Document(TenantModel):
     updated_at = models.DateTimeField(auto_now=True)
     # Set in the transaction that deletes or erases: from its commit nothing retrieves the document.
     hidden_at = models.DateTimeField(null=True)
+    # Set with it where a hold or a restriction alone hides the document: it may come back.
+    withheld_at = models.DateTimeField(null=True)
     erased_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -55,7 +57,14 @@ class Document(TenantModel):
             models.UniqueConstraint(
                 # Within one audience: a refusal tells only those who may see the other document.
                 fields=["tenant_id", "collection_id", "audience_id", "external_id"],
+                condition=models.Q(hidden_at__isnull=True),
                 name="document_external_id",
+            ),
+            models.CheckConstraint(
+                # What is withheld nobody reads, and it was not erased.
+                condition=models.Q(withheld_at__isnull=True)
+                | models.Q(hidden_at__isnull=False, erased_at__isnull=True),
+                name="document_withheld",
             ),
             models.UniqueConstraint(
                 fields=["tenant_id", "id", "audience_id"], name="document_audience"
@@ -123,6 +132,8 @@ class Version(DocumentPart):
     n_pages = models.PositiveIntegerField(null=True)
     n_chunks = models.PositiveIntegerField(null=True)
     n_chunks_embedded = models.PositiveIntegerField(default=0)
+    # How many identifiers were found in it; None: not looked for yet, or not all are kept.
+    n_mentions = models.PositiveIntegerField(null=True)
     received_at = models.DateTimeField(auto_now_add=True)
     parsed_at = models.DateTimeField(null=True)
     chunked_at = models.DateTimeField(null=True)
@@ -151,6 +162,24 @@ class Subject(DocumentPart):
             )
         ]
         indexes = [models.Index(fields=["tenant_id", "document_id"], name="subject_by_document")]
+
+
+class Mention(DocumentPart):
+    """An identifier that stands in the document's current version or describes it, as a keyed hash.
+
+    Read in custody, to offer a privacy officer documents that may be about a person; no search reads it.
+    """
+
+    kind = models.CharField(max_length=10)  # email, phone, identifier, word
+    value_mac = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id", "value_mac", "document_id"], name="mention_once"
+            )
+        ]
+        indexes = [models.Index(fields=["tenant_id", "document_id"], name="mention_by_document")]
 
 
 class Chunk(DocumentPart):

@@ -50,6 +50,13 @@ def get_document_as_custodian(*, document_id: UUID) -> DocumentView:
         return _one(Document.objects.filter(pk=document_id), document_id)
 
 
+def titles_of(document_ids: Iterable[UUID], *, clearance: Clearance) -> dict[UUID, str]:
+    """Return the titles of those of the documents that the clearance reaches."""
+    with reading(clearance):
+        views = _views(list(Document.objects.filter(pk__in=list(document_ids))))
+    return {view.id: view.title for view in views}
+
+
 def list_documents(
     *,
     clearance: Clearance,
@@ -173,6 +180,7 @@ def _view(document: Document, versions: dict[UUID, Version], wrapped: bytes | No
         created_at=document.created_at,
         updated_at=document.updated_at,
         hidden_at=document.hidden_at,
+        withheld_at=document.withheld_at,
         erased_at=document.erased_at,
     )
 

@@ -1,12 +1,12 @@
 """The one door to passage text. NEVER returns text without a Clearance.
 
 Both legs run under the clearance's audiences in one statement: the visible vectors and the visible
-words; ranks are fused reciprocally (Cormack, Clarke, Büttcher, SIGIR 2009), the vectors' with less weight
-where these scarcely tell the nearest from the others. Vectors are scanned, which
-is exact, or where a big tenant's graph is quicker, found along it and scanned after all when it comes
-up short. Words are scanned and scored by BM25, each weighing as much as it is rare (the idf of Robertson
-and Spärck Jones, JASIS 1976) in a sample of what the caller sees. Nothing in a score depends on a row
-the caller cannot see, but for what a walk along the tenant's own graph can miss.
+words. What they say is added (a convex combination: Bruch, Gai, Ingber, TOIS 2023), counted from each leg's
+fiftieth up, and weighs as much as the leg tells its best from that. Vectors are scanned, which is exact, or
+where a big tenant's graph is quicker, found along it and scanned after all when it comes up short. Words are
+scanned and scored by BM25, each weighing as much as it is rare (the idf of Robertson and Spärck Jones, JASIS
+1976) in a sample of what the caller sees. Nothing in a score depends on a row the caller cannot see, but for
+what a walk along the tenant's own graph can miss.
 """
 
 from __future__ import annotations
@@ -20,20 +20,22 @@ from django.conf import settings
 from django.db import connection
 
 from ambit.corpus.filters import conditions_on_documents
-from ambit.corpus.lexemes import words_asked
+from ambit.corpus.lexemes import MOST_OF_A_WORD, words_asked
 from ambit.corpus.queries import reading
 from ambit.corpus.types import UNFILTERED, WORD_DIMENSIONS, Clearance, Filters, Mode, Passage
 from ambit.corpus.vault import open_vault
 from tenants.scope import current_tenant_id
 from tenants.statements import run_prepared
 
-# Reciprocal rank fusion: score = weight / (RRF_K + rank), summed over the legs.
-RRF_K = 10
-TEXT_WEIGHT = 0.5
-# A model that does not know the question's language finds everything about equally near. The vectors'
-# weight falls from 1 where the nearest is closer than the fiftieth by less than this (cosine).
-TRUSTED_SPREAD, TRUSTED_ROWS, LEAST_TRUST = 0.25, 50, 0.1
-MAX_K = 100
+# As many of each leg are fused however many are asked for: asking for more changes nothing about what comes first.
+MAX_K = FUSED_ROWS = 50
+# A model that does not know the question's language finds everything about equally near: the vectors weigh 1 where
+# the nearest of these is closer than the farthest by this (cosine), and fall with its square. NEVER more than 1:
+# a passage that alone has the identifier asked for must not be lost behind what is near.
+TRUSTED_SPREAD = 0.26
+# Words weigh less where even the best passage has less than this share of what the rarest word could give: what
+# nearly all passages say tells none from the others.
+TRUSTED_WEIGHT = 0.2
 SAMPLED_AUDIENCES, SAMPLED_ROWS = 20, 500
 
 # OFFSET 0 keeps the planner, who cannot know how few rows are looked up, from reading all of the tenant's.
@@ -93,7 +95,8 @@ audiences AS MATERIALIZED (
         FROM sample
     ) counted
 ), question AS MATERIALIZED (
-    SELECT ('{{' || string_agg(stem || ':' || weight, ',') || '}}/' || %(dimensions)s)::sparsevec AS words
+    SELECT ('{{' || string_agg(stem || ':' || weight, ',') || '}}/' || %(dimensions)s)::sparsevec AS words,
+           %(most_of_a_word)s * (SELECT ln(1 + (count(*) + 0.5) / 0.5) FROM sample) AS rarest
     FROM (SELECT stem, max(weight) AS weight FROM weighed, unnest(stems) AS stem GROUP BY stem) each
 ), said AS MATERIALIZED (
     SELECT * FROM (
@@ -105,38 +108,49 @@ audiences AS MATERIALIZED (
     WHERE weight > 0
 )
 """
-_NO_NEAR, _NO_SAID = (
-    f"{leg} AS (SELECT NULL::uuid AS id, NULL::uuid AS document_id, NULL::float8 AS {by} WHERE false)"
-    for leg, by in [("near", "distance"), ("said", "weight")]
+# With its document: row-level security drops what was hidden a moment ago.
+_SEEN = """
+{leg}_seen AS (
+    SELECT l.* FROM {leg} l, LATERAL (
+        SELECT FROM corpus_document d
+        WHERE d.tenant_id = %(tenant)s AND d.id = l.document_id OFFSET 0
+    ) visible
 )
+"""
+_NEAR_ALONE = """
+fused AS (
+    SELECT id, 1 - distance AS score, distance FROM near_seen ORDER BY distance, id LIMIT %(k)s
+),
+dropped AS (SELECT (SELECT count(*) FROM near) - (SELECT count(*) FROM near_seen) AS n)
+"""
+_SAID_ALONE = """
+fused AS (
+    SELECT id, weight AS score, NULL::float8 AS distance FROM said_seen ORDER BY score DESC, id LIMIT %(k)s
+),
+dropped AS (SELECT (SELECT count(*) FROM said) - (SELECT count(*) FROM said_seen) AS n)
+"""
 _FUSED = """
-near_ranked AS (
-    -- With its document: row-level security drops what was hidden a moment ago.
-    SELECT n.id, row_number() OVER (ORDER BY n.distance, n.id) AS place
-    FROM near n, LATERAL (
-        SELECT FROM corpus_document d
-        WHERE d.tenant_id = %(tenant)s AND d.id = n.document_id OFFSET 0
-    ) visible
-), said_ranked AS (
-    SELECT s.id, row_number() OVER (ORDER BY s.weight DESC, s.id) AS place
-    FROM said s, LATERAL (
-        SELECT FROM corpus_document d
-        WHERE d.tenant_id = %(tenant)s AND d.id = s.document_id OFFSET 0
-    ) visible
-), telling_apart AS (
-    SELECT CASE WHEN count(*) < %(trusted_rows)s THEN 1 ELSE greatest(%(least_trust)s, least(1,
-               power((max(distance) - min(distance)) / %(trusted_spread)s, 3))) END AS weight
-    FROM (SELECT distance FROM near ORDER BY distance LIMIT %(trusted_rows)s) AS nearest
+near_measured AS (
+    SELECT max(distance) AS zero, greatest(max(distance) - min(distance), 1e-9) AS spread,
+           least(1, power((max(distance) - min(distance)) / %(trusted_spread)s, 2)) AS trust
+    FROM near_seen
+), said_measured AS (
+    SELECT CASE WHEN count(*) < %(depth)s THEN 0 ELSE min(weight) END AS zero, max(weight) AS best,
+           least(1, max(weight) / (%(trusted_weight)s * (SELECT rarest FROM question))) AS trust
+    FROM said_seen
 ), fused AS (
     SELECT coalesce(n.id, s.id) AS id,
-           coalesce((SELECT weight FROM telling_apart) / (%(rrf_k)s + n.place), 0)
-           + coalesce(%(text_weight)s / (%(rrf_k)s + s.place), 0) AS score
-    FROM near_ranked n FULL JOIN said_ranked s ON s.id = n.id
-    ORDER BY score DESC, id LIMIT %(k)s
+           coalesce(nm.trust * (nm.zero - n.distance) / nm.spread, 0)
+           + coalesce(sm.trust * (s.weight - sm.zero) / sm.best, 0) AS score,
+           n.distance
+    FROM near_seen n FULL JOIN said_seen s ON s.id = n.id, near_measured nm, said_measured sm
+    ORDER BY score DESC, n.distance, id LIMIT %(k)s
 ), dropped AS (
     SELECT (SELECT count(*) FROM near) + (SELECT count(*) FROM said)
-         - (SELECT count(*) FROM near_ranked) - (SELECT count(*) FROM said_ranked) AS n
+         - (SELECT count(*) FROM near_seen) - (SELECT count(*) FROM said_seen) AS n
 )
+"""
+_OPENED = """
 SELECT f.score, 1 - (v.embedding <=> %(vector)s::halfvec), c.id, c.document_id, c.version_id,
        ver.number, d.collection_id, d.title_sealed, c.body_sealed, k.wrapped,
        c.page_first, c.page_last, c.char_start, c.char_end,
@@ -151,7 +165,7 @@ LATERAL (SELECT wrapped FROM corpus_documentkey
          WHERE tenant_id = %(tenant)s AND document_id = c.document_id OFFSET 0) k,
 LATERAL (SELECT number FROM corpus_version
          WHERE tenant_id = %(tenant)s AND id = c.version_id OFFSET 0) ver
-ORDER BY f.score DESC, f.id
+ORDER BY f.score DESC, f.distance, f.id
 """
 _VISIBLE = """AND document_id IN (
     SELECT id FROM corpus_document WHERE tenant_id = %(tenant)s {conditions})"""
@@ -189,19 +203,27 @@ def search(
         "sampled_rows": SAMPLED_ROWS,
         "exact_rows": settings.AMBIT_EXACT_ROWS,
         "k": k,
-        "depth": max(50, 4 * k) if words else k + k // 2,
-        "rrf_k": RRF_K,
-        "text_weight": TEXT_WEIGHT,
+        "depth": FUSED_ROWS if words and embedding is not None else k + k // 2,
         "trusted_spread": TRUSTED_SPREAD,
-        "trusted_rows": TRUSTED_ROWS,
-        "least_trust": LEAST_TRUST,
+        "trusted_weight": TRUSTED_WEIGHT,
+        "most_of_a_word": MOST_OF_A_WORD,
     }
-    legs = [_NO_NEAR if embedding is None else _NEAR, _SAID if words else _NO_SAID]
-    statement = f"WITH {','.join(legs)}, {_FUSED}"
     with reading(clearance):
         if embedding is None and not words:
             return []
+        statement = _statement(by_vector=embedding is not None, by_words=bool(words))
         return [_passage(row) for row in _found(statement, values, filters)]
+
+
+def _statement(*, by_vector: bool, by_words: bool) -> str:
+    near, said = [_NEAR, _SEEN.format(leg="near")], [_SAID, _SEEN.format(leg="said")]
+    if not by_words:
+        parts = [*near, _NEAR_ALONE]
+    elif not by_vector:
+        parts = [*said, _SAID_ALONE]
+    else:
+        parts = [*near, *said, _FUSED]
+    return f"WITH {','.join(parts)} {_OPENED}"
 
 
 def _found(statement: str, values: dict[str, Any], filters: Filters) -> list[tuple[Any, ...]]:

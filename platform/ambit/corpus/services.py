@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from ambit.corpus.models import Document, DocumentKey, State, Subject, Version
@@ -100,17 +103,65 @@ def delete_document(*, document_id: UUID) -> None:
 
 
 def hide_documents(*, document_ids: Iterable[UUID]) -> int:
-    """Hide documents and disable their keys, in custody and in the caller's transaction."""
+    """Hide documents for good and disable their keys, in custody and in the caller's transaction."""
     ids = list(document_ids)
     now = timezone.now()
+    here = Q(hidden_at__isnull=True) | Q(withheld_at__isnull=False)
     # The external id is free again at once: refusing it would tell that the document was there.
-    hidden = Document.objects.filter(pk__in=ids, hidden_at__isnull=True).update(
-        hidden_at=now, external_id=None
+    hidden = Document.objects.filter(here, pk__in=ids).update(
+        hidden_at=Coalesce("hidden_at", now), withheld_at=None, external_id=None
     )
-    DocumentKey.objects.filter(document_id__in=ids, disabled_at__isnull=True).update(
-        disabled_at=now
-    )
+    _disable_keys(ids, now)
     return hidden
+
+
+def withhold_documents(*, document_ids: Iterable[UUID]) -> int:
+    """Hide documents as others are hidden, so that return_documents can bring them back.
+
+    In custody and in the caller's transaction, who has locked them. What is hidden already is left.
+    """
+    ids = list(document_ids)
+    now = timezone.now()
+    withheld = Document.objects.filter(pk__in=ids, hidden_at__isnull=True).update(
+        hidden_at=now, withheld_at=now
+    )
+    _disable_keys(ids, now)
+    return withheld
+
+
+def return_documents(*, document_ids: Iterable[UUID]) -> int:
+    """Give withheld documents back to their readers; NEVER what was deleted or erased.
+
+    In custody and in the caller's transaction, who has locked them. An external id that was given
+    to another document meanwhile stays that one's. An ingest that was under way begins again.
+    """
+    found = Document.objects.filter(pk__in=list(document_ids), withheld_at__isnull=False)
+    documents = list(found.order_by("pk"))
+    for document in documents:
+        _return(document)
+    ids = [document.pk for document in documents]
+    DocumentKey.objects.filter(document_id__in=ids).update(disabled_at=None)
+    latest = [d.latest_version_id for d in documents if d.latest_version_id]
+    for version in Version.objects.filter(pk__in=latest).exclude(state=State.FAILED):
+        enqueue(INGEST_VERSION, object_id=version.pk)
+    return len(ids)
+
+
+def _return(document: Document) -> None:
+    back = {"hidden_at": None, "withheld_at": None}
+    row = Document.objects.filter(pk=document.pk)
+    try:
+        with transaction.atomic():
+            row.update(**back)
+    except IntegrityError as error:
+        if "document_external_id" not in str(error):
+            raise
+        row.update(**back, external_id=None)
+
+
+def _disable_keys(document_ids: list[UUID], now: datetime) -> None:
+    keys = DocumentKey.objects.filter(document_id__in=document_ids, disabled_at__isnull=True)
+    keys.update(disabled_at=now)
 
 
 def lock_document(*, document_id: UUID) -> UUID:

@@ -68,7 +68,7 @@ class Passage:
     page_last: int | None
     char_start: int
     char_end: int
-    # Reciprocal-rank-fusion score, unitless; comparable within one result only.
+    # How well it answers: of both legs, cosine similarity or BM25 alone; comparable within one result only.
     score: float
     # Cosine similarity to the question, -1 to 1; None when the passage came by text alone.
     similarity: float | None
@@ -151,4 +151,6 @@ class DocumentView:
     created_at: datetime
     updated_at: datetime
     hidden_at: datetime | None
+    # Set with it where a hold or a restriction alone hides the document.
+    withheld_at: datetime | None
     erased_at: datetime | None

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Literal
+from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from django.db import connection
@@ -19,12 +20,26 @@ from ambit.corpus.holdings import versions_of
 from ambit.erasure.models import Erasure, ErasureHolding, ErasureItem
 from ambit.erasure.registry import HOLDINGS
 from ambit.erasure.types import Remaining
+from tenants.audit import current_actor
 from tenants.holding import HoldingFailed, Scope
 
 logger = logging.getLogger(__name__)
 
-MarkedState = Literal["destroyed", "verified", "closed", "incomplete"]
+MarkedState = Literal["shredded", "scrubbed", "verified", "closed", "incomplete", "held"]
 BATCH_ROWS = 1000
+# When a case came into each of its states, in the usual order.
+TIMES = (
+    "received",
+    "identified",
+    "hidden",
+    "shredded",
+    "scrubbed",
+    "verified",
+    "closed",
+    "incomplete",
+    "held",
+    "refused",
+)
 # The kinds of things a case covers, and where a scope keeps their ids.
 KINDS = {
     "document": "document_ids",
@@ -32,11 +47,37 @@ KINDS = {
     "key": "key_ids",
     "account": "account_ids",
     "answer": "answer_ids",
+    "export": "export_ids",
 }
 
 
 class CaseNotFound(LookupError):
     """There is no such case in this tenant."""
+
+
+def requester() -> tuple[str, UUID | None]:
+    """Return who asks: the member a service's key acts for, else the key, account or member itself."""
+    actor = current_actor()
+    return ("member", actor.member_id) if actor.member_id else (actor.kind, actor.id)
+
+
+def lock_case(case_id: UUID) -> Erasure:
+    """Return a case that others wait to change until commit; raise CaseNotFound."""
+    case = Erasure.objects.select_for_update().filter(pk=case_id).first()
+    if case is None:
+        raise CaseNotFound(case_id)
+    return case
+
+
+def is_over(case: Erasure) -> bool:
+    """Say whether nothing more will happen to a case."""
+    return case.closed_at is not None or case.refused_at is not None
+
+
+def next_moment(case: Erasure) -> datetime:
+    """Return the time now, or the latest of the case where the machine's clock was put back."""
+    noted: list[datetime | None] = [getattr(case, f"{state}_at") for state in TIMES]
+    return max([timezone.now(), *(at for at in noted if at is not None)])
 
 
 def this_transaction() -> int:
@@ -64,6 +105,7 @@ def scope_of(case: Erasure) -> Scope:
         key_ids=tuple(ids["key_ids"]),
         account_ids=tuple(ids["account_ids"]),
         answer_ids=tuple(ids["answer_ids"]),
+        export_ids=tuple(ids["export_ids"]),
     )
     return with_epoch(scope, case.salt_epoch)
 
@@ -73,8 +115,10 @@ def with_epoch(scope: Scope, salt_epoch: int) -> Scope:
     return replace(scope, salt_epoch=salt_epoch) if scope else scope
 
 
-def add_items(case_id: UUID, scope: Scope) -> None:
-    """Note what a case covers; what is noted already is left."""
+def add_items(case_id: UUID, scope: Scope) -> bool:
+    """Note what a case covers; what is noted already is left. Return whether there was more."""
+    items = ErasureItem.objects.filter(erasure_id=case_id)
+    n_before = items.count()
     ErasureItem.objects.bulk_create(
         [
             ErasureItem(erasure_id=case_id, kind=kind, object_id=object_id)
@@ -84,6 +128,7 @@ def add_items(case_id: UUID, scope: Scope) -> None:
         batch_size=BATCH_ROWS,
         ignore_conflicts=True,
     )
+    return items.count() > n_before
 
 
 def count_found(scope: Scope) -> dict[str, int]:
@@ -124,17 +169,13 @@ def note_remaining(case_id: UUID, left: Iterable[Remaining]) -> None:
 
 
 def mark(case_id: UUID, state: MarkedState, *, attempt: int | None = None) -> None:
-    """Bring a case into a state, and note when; raise CaseNotFound."""
-    values: dict[str, Any] = {"state": state, f"{state}_at": timezone.now()}
+    """Bring a case into a state and note when, never before what was noted; raise CaseNotFound."""
+    case = lock_case(case_id)
+    case.state = state
+    setattr(case, f"{state}_at", next_moment(case))
     if attempt is not None:
-        values["attempts"] = attempt
-    if not Erasure.objects.filter(pk=case_id).update(**values):
-        raise CaseNotFound(case_id)
-
-
-def keep_receipt(case_id: UUID, receipt: dict[str, Any]) -> None:
-    """Store a case's receipt in place of the one before."""
-    Erasure.objects.filter(pk=case_id).update(receipt=receipt)
+        case.attempts = attempt
+    case.save(update_fields=["state", f"{state}_at", "attempts"])
 
 
 def _number(statement: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from ambit.erasure.models import ErasureItem
@@ -11,6 +12,12 @@ from tenants.services import set_member_suspended
 
 class MemberBeingErased(RuntimeError):
     """An erasure covers the member; nothing was changed."""
+
+
+def lock_members(member_ids: Iterable[UUID]) -> None:
+    """Wait for whoever holds, forgets or resumes these members, in an order that two cannot cross."""
+    found = Member.objects.select_for_update(no_key=True).filter(pk__in=list(member_ids))
+    list(found.order_by("pk").values_list("pk", flat=True))
 
 
 def resume_member(*, member_id: UUID) -> None:

@@ -12,10 +12,13 @@ class ErasureState(models.TextChoices):
 
     RECEIVED = "received", "Received"
     HIDDEN = "hidden", "Hidden"
-    DESTROYED = "destroyed", "Destroyed"
+    SHREDDED = "shredded", "Shredded"
+    SCRUBBED = "scrubbed", "Scrubbed"
     VERIFIED = "verified", "Verified"
     CLOSED = "closed", "Closed"
     INCOMPLETE = "incomplete", "Incomplete"
+    HELD = "held", "Held in part"
+    REFUSED = "refused", "Refused"
 
 
 class Erasure(TenantModel):
@@ -31,10 +34,33 @@ class Erasure(TenantModel):
     requested_by_kind = models.CharField(max_length=16)
     requested_by_id = models.UUIDField(null=True)
     received_at = models.DateTimeField()
-    due_at = models.DateTimeField()
+    # None while the identity check runs: the clock stands, and its end moves by the time it takes.
+    due_at = models.DateTimeField(null=True)
+    # When the identity check ended well; None also where the tenant vouched from the start.
+    identified_at = models.DateTimeField(null=True)
+    # When two further months were taken, and why.
+    extended_at = models.DateTimeField(null=True)
+    extension_sealed = models.BinaryField(null=True)
+    refused_at = models.DateTimeField(null=True)
+    refusal_sealed = models.BinaryField(null=True)
+    # The highest share of its time, in percent, that the case was brought to mind at.
+    alarmed_percent = models.PositiveSmallIntegerField(default=0)
     hidden_at = models.DateTimeField(null=True)
-    destroyed_at = models.DateTimeField(null=True)
+    # When rows, files and keys were destroyed: what is left of them on disk opens no more.
+    shredded_at = models.DateTimeField(null=True)
+    # The transaction that had destroyed all by then, 0: none yet; and the files its tables were in.
+    shredded_xid = models.BigIntegerField(default=0)
+    shredded_files = models.JSONField(default=dict)
+    # When those files and the log were rewritten, and what shows it.
+    scrubbed_at = models.DateTimeField(null=True)
+    log_position = models.CharField(max_length=20, blank=True)
+    # The last segment of the log in which it can be, while somebody keeps that.
+    log_segment = models.CharField(max_length=24, blank=True)
+    # Why the scrub has to wait: a reason of ambit.scrub.blocked, or empty.
+    waits_for = models.CharField(max_length=10, blank=True)
     verified_at = models.DateTimeField(null=True)
+    # When all but what is under a hold was destroyed.
+    held_at = models.DateTimeField(null=True)
     closed_at = models.DateTimeField(null=True)
     # The last time something was found to be left.
     incomplete_at = models.DateTimeField(null=True)
@@ -44,8 +70,9 @@ class Erasure(TenantModel):
     request_xid = models.BigIntegerField(default=0)
     # Of the documents, those that declare other identifiers too, of this or of other people.
     n_shared_documents = models.PositiveIntegerField(default=0)
+    # Of the documents, those that do not declare the person and that somebody named as about the person.
+    n_confirmed_documents = models.PositiveIntegerField(default=0)
     attempts = models.PositiveIntegerField(default=0)
-    receipt = models.JSONField(null=True)
 
     class Meta:
         indexes = [models.Index(fields=["tenant_id", "-id"], name="erasure_by_time")]
@@ -82,4 +109,83 @@ class ErasureHolding(TenantModel):
             models.UniqueConstraint(
                 fields=["tenant_id", "erasure_id", "name"], name="erasure_holding_once"
             )
+        ]
+
+
+class Receipt(TenantModel):
+    """What was signed of a case, byte for byte; its id is made of its hash. Insert-only."""
+
+    erasure_id = models.UUIDField()
+    # From 1; a later one names the one before by its hash.
+    serial = models.PositiveIntegerField()
+    written_at = models.DateTimeField()
+    # A signed note; without a signature where it was written before receipts were signed.
+    note = models.TextField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id", "erasure_id", "serial"], name="receipt_once"
+            )
+        ]
+
+
+class PendingRequest(TenantModel):
+    """Whom or what a request names, sealed under a key of its own, while the identity check runs.
+
+    The row goes, key and all, in the transaction in which its case leaves `received`.
+    """
+
+    erasure_id = models.UUIDField()
+    wrapped_key = models.BinaryField()
+    named_sealed = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant_id", "erasure_id"], name="pending_request_once")
+        ]
+
+
+class Restriction(TenantModel):
+    """What may be stored and not used (Art. 18 GDPR); with a legal basis a hold, which nothing destroys."""
+
+    # The letter of Art. 17(3) GDPR under which it is kept against an erasure; empty: none, no hold.
+    basis = models.CharField(max_length=1, blank=True)
+    # email, external_id, member, or documents.
+    subject_type = models.CharField(max_length=20)
+    reason_sealed = models.BinaryField()
+    placed_by_kind = models.CharField(max_length=16)
+    placed_by_id = models.UUIDField(null=True)
+    placed_at = models.DateTimeField()
+    # When a person looks again whether the hold is still needed.
+    review_at = models.DateTimeField(null=True)
+    lifted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant_id", "-id"], name="restriction_by_time")]
+
+
+class RestrictionItem(TenantModel):
+    """One thing a restriction is on.
+
+    The held columns are set while a hold lasts: foreign keys, by which Postgres refuses to destroy
+    a held document's key or a held member, whoever tries.
+    """
+
+    restriction_id = models.UUIDField()
+    kind = models.CharField(max_length=16)  # document, member
+    object_id = models.UUIDField()
+    held_document_id = models.UUIDField(null=True)
+    held_member_id = models.UUIDField(null=True)
+    lifted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id", "restriction_id", "kind", "object_id"],
+                name="restriction_item_once",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["tenant_id", "object_id"], name="restriction_item_object"),
         ]

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from typing import Any
 from uuid import UUID
 
-from ambit.erasure.cases import CaseNotFound
-from ambit.erasure.models import Erasure, ErasureHolding, ErasureItem
+from ambit.audit.receipts import SIGNED
+from ambit.erasure.cases import TIMES, CaseNotFound
+from ambit.erasure.holds import held_back_by_case
+from ambit.erasure.models import Erasure, ErasureHolding, ErasureItem, Receipt
+from ambit.erasure.outlook import open_cases_beside
+from ambit.erasure.reasons import open_reason
+from ambit.erasure.receipts import said_in
 from ambit.erasure.registry import HOLDINGS
-from ambit.erasure.types import ErasureView, HoldingCount, StateName, StateTime
-from ambit.keys.sealing import open_data_key, open_text
+from ambit.erasure.types import ErasureView, HeldBack, HoldingCount, StateTime
+from ambit.scrub.blocked import WORDS
+from tenants.ids import public_id
 
-REASON = "reason"
 ErasureNotFound = CaseNotFound
-_STATES: tuple[StateName, ...] = (
-    "received",
-    "hidden",
-    "destroyed",
-    "verified",
-    "closed",
-    "incomplete",
+REFUSED = (
+    "Nothing was hidden or destroyed. The reason is kept sealed with the case; the person must be told of it, and that"
+    " a complaint to a supervisory authority and a court remain open to them (Art. 12(4) GDPR)."
 )
 
 
 class ReceiptNotReady(LookupError):
-    """The case is still being worked on and has no receipt yet."""
+    """The case is still being worked on and has no such receipt yet."""
 
 
 def get_erasure(*, erasure_id: UUID) -> ErasureView:
@@ -43,15 +45,20 @@ def list_erasures(*, after: UUID | None, limit: int) -> list[ErasureView]:
     return _views(list((found.filter(pk__lt=after) if after else found)[:limit]))
 
 
-def get_receipt(*, erasure_id: UUID) -> dict[str, Any]:
-    """Return the receipt of a closed or incomplete case; raise ErasureNotFound, ReceiptNotReady."""
-    found = Erasure.objects.filter(pk=erasure_id).values_list("receipt", flat=True)
-    if not found:
+def get_receipt(*, erasure_id: UUID, serial: int | None = None) -> dict[str, Any]:
+    """Return a receipt, the newest by default: what it says, and under `signed` what was signed of it.
+
+    Raises ErasureNotFound, ReceiptNotReady.
+    """
+    found = Receipt.objects.filter(erasure_id=erasure_id).order_by("-serial")
+    if serial is not None:
+        found = found.filter(serial=serial)
+    receipt = found.first()
+    if receipt is not None:
+        return {**said_in(receipt.note), SIGNED: receipt.note}
+    if not Erasure.objects.filter(pk=erasure_id).exists():
         raise ErasureNotFound(erasure_id)
-    receipt: dict[str, Any] | None = found[0]
-    if receipt is None:
-        raise ReceiptNotReady(erasure_id)
-    return receipt
+    raise ReceiptNotReady(erasure_id)
 
 
 def holding_counts(
@@ -69,6 +76,34 @@ def holding_counts(
     )
 
 
+def refusal_receipt(case: ErasureView) -> dict[str, Any]:
+    """Return what the receipt of a refused case says; no content, no identifier. Pure."""
+    return {
+        "erasure": public_id("erasure", case.id) if case.id else None,
+        "tenant": public_id("tenant", case.tenant_id),
+        "version": f"ambit {metadata.version('ambit')}",
+        "outcome": "refused",
+        "state": case.state,
+        "complete": False,
+        "subject": {"type": case.subject_type, "hash": case.subject_hash},
+        "received_at": case.received_at.isoformat(),
+        "due_at": None,
+        "extended_at": None,
+        "states": [{"state": s.state, "at": s.at.isoformat()} for s in case.states],
+        "covered": {},
+        "holdings": [],
+        "confirmed_documents": 0,
+        "scrub": None,
+        "retrievable_documents": None,
+        "left": [],
+        "held": [],
+        "database": None,
+        "backups": None,
+        "not_yet_gone": [],
+        "limits": [REFUSED],
+    }
+
+
 def _views(cases: Sequence[Erasure]) -> list[ErasureView]:
     ids = [case.pk for case in cases]
     items: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
@@ -79,10 +114,26 @@ def _views(cases: Sequence[Erasure]) -> list[ErasureView]:
     holdings: defaultdict[UUID, list[ErasureHolding]] = defaultdict(list)
     for row in ErasureHolding.objects.filter(erasure_id__in=ids):
         holdings[row.erasure_id].append(row)
-    return [_view(case, dict(items[case.pk]), holdings[case.pk]) for case in cases]
+    held, beside = held_back_by_case(ids), open_cases_beside(cases)
+    return [
+        _view(
+            case,
+            dict(items[case.pk]),
+            holdings[case.pk],
+            held.get(case.pk, ()),
+            beside.get(case.pk, ()),
+        )
+        for case in cases
+    ]
 
 
-def _view(case: Erasure, counts: dict[str, int], rows: Sequence[ErasureHolding]) -> ErasureView:
+def _view(
+    case: Erasure,
+    counts: dict[str, int],
+    rows: Sequence[ErasureHolding],
+    held: tuple[HeldBack, ...],
+    also_open: tuple[UUID, ...],
+) -> ErasureView:
     return ErasureView(
         id=case.pk,
         tenant_id=case.tenant_id,
@@ -90,16 +141,12 @@ def _view(case: Erasure, counts: dict[str, int], rows: Sequence[ErasureHolding])
         dry_run=False,
         subject_type=case.subject_type,
         subject_hash=bytes(case.subject_mac).hex() if case.subject_mac is not None else None,
-        reason=_reason(case),
+        reason=open_reason(case.reason_sealed, object_id=case.pk, field="reason"),
         requested_by_kind=case.requested_by_kind,
         requested_by_id=case.requested_by_id,
         received_at=case.received_at,
         due_at=case.due_at,
-        states=tuple(
-            StateTime(state, at)
-            for state in _STATES
-            if (at := getattr(case, f"{state}_at")) is not None
-        ),
+        states=_states(case),
         attempts=case.attempts,
         counts=counts,
         holdings=holding_counts(
@@ -108,13 +155,19 @@ def _view(case: Erasure, counts: dict[str, int], rows: Sequence[ErasureHolding])
             remaining={row.name: row.remaining for row in rows},
         ),
         n_shared_documents=case.n_shared_documents,
+        n_confirmed_documents=case.n_confirmed_documents,
+        extended_at=case.extended_at,
+        extension_reason=open_reason(case.extension_sealed, object_id=case.pk, field="extension"),
+        refusal_reason=open_reason(case.refusal_sealed, object_id=case.pk, field="refusal"),
+        held=held,
+        shredded_xid=case.shredded_xid,
+        log_position=case.log_position,
+        waits_for=WORDS.get(case.waits_for, ""),
+        also_open=also_open,
     )
 
 
-def _reason(case: Erasure) -> str:
-    sealed = bytes(case.reason_sealed or b"")
-    if not sealed:
-        return ""
-    end = 2 + int.from_bytes(sealed[:2], "big")
-    key = open_data_key(sealed[2:end], tenant_id=case.tenant_id, object_id=case.pk)
-    return open_text(key, sealed[end:], tenant_id=case.tenant_id, object_id=case.pk, field=REASON)
+def _states(case: Erasure) -> tuple[StateTime, ...]:
+    """Return when the case came into each state, as it happened: some are reached again later."""
+    reached = [(at, s) for s in TIMES if (at := getattr(case, f"{s}_at")) is not None]
+    return tuple(StateTime(state, at) for at, state in sorted(reached, key=lambda one: one[0]))  # type: ignore[arg-type]  # TIMES are StateName

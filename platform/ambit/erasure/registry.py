@@ -14,11 +14,13 @@ from ambit.corpus.holdings import (
     DOCUMENT_KEYS,
     DOCUMENTS,
     LEXEMES,
+    MENTIONS,
     SUBJECTS,
     UPLOADS,
     VECTORS,
     VERSIONS,
 )
+from ambit.export.holdings import EXPORTS
 from ambit.files.holdings import ORIGINALS
 from ambit.jobs.holdings import JOBS, REDIS
 from tenants.holding import Holding
@@ -36,6 +38,7 @@ from tenants.holdings import (
 # row goes before the row it points at.
 HOLDINGS: tuple[Holding, ...] = (
     JOBS,
+    EXPORTS,
     DOCUMENT_KEYS,
     ORIGINALS,
     VECTORS,
@@ -43,6 +46,7 @@ HOLDINGS: tuple[Holding, ...] = (
     CHUNKS,
     ANSWERS,
     SUBJECTS,
+    MENTIONS,
     GRANTS,
     VERSIONS,
     DOCUMENTS,
@@ -66,37 +70,49 @@ class Table:
     content: tuple[str, ...] = ()
     held_by: tuple[Holding, ...] = ()
     kept_because: str = ""
+    # Whether a scrub rewrites it, so that no page keeps what was destroyed; or else why it need not.
+    rewritten: bool = False
+    harmless_on_disk: str = ""
 
 
 CONFIGURATION = "the tenant's own configuration, about no person"
 FRAMEWORK = "written by the framework about the code, never by a user"
 EVIDENCE = "kept as evidence: ids, counts and keyed hashes, no content"
+IDS = "ids and words of ours, which lead nowhere once what they name is gone"
+SEALED = "sealed under the document's key, which is destroyed and scrubbed, and keyed hashes"
+PROOF = "hashes and salted commitments that prove the audit events: they tell nothing by themselves"
 
 TABLES: dict[str, Table] = {
     "tenants_tenant": Table(("name", "slug"), kept_because="the customer, not a person in it"),
-    "tenants_member": Table(("external_id", "email", "name", "role"), (MEMBERS,)),
+    "tenants_member": Table(("external_id", "email", "name", "role"), (MEMBERS,), rewritten=True),
     "tenants_group": Table(("external_id", "name"), kept_because=CONFIGURATION),
-    "tenants_groupmember": Table((), (MEMBERSHIPS,)),
+    "tenants_groupmember": Table((), (MEMBERSHIPS,), harmless_on_disk=IDS),
     "tenants_groupchild": Table((), kept_because=CONFIGURATION),
-    "tenants_apikey": Table(("name", "secret_hash", "scopes"), (KEYS,)),
+    "tenants_apikey": Table(("name", "secret_hash", "scopes"), (KEYS,), rewritten=True),
     "tenants_operatorkey": Table(
         ("name", "secret_hash"), kept_because="the operator's own, outside every tenant"
     ),
-    "tenants_account": Table(("password", "sign_in"), (ACCOUNTS,)),
+    "tenants_account": Table(("password", "sign_in"), (ACCOUNTS,), rewritten=True),
     "tenants_auditevent": Table(
         ("actor_kind", "action", "document_ids", "chunk_ids", "counts"), kept_because=EVIDENCE
     ),
+    "audit_log": Table(("frontier",), kept_because=PROOF),
+    "audit_leaf": Table(("hash", "who", "what"), kept_because=PROOF),
+    "audit_subtree": Table(("hash",), kept_because=PROOF),
+    "audit_checkpoint": Table(("root", "note"), kept_because=PROOF),
     "tenants_idempotencykey": Table(
-        ("key_hash", "request_hash", "object_kind", "object_ids"), (REQUESTS,)
+        ("key_hash", "request_hash", "object_kind", "object_ids"), (REQUESTS,), rewritten=True
     ),
     "access_audience": Table(
         ("digest",), kept_because="a hash of ids, which lead nowhere once the member is gone"
     ),
-    "access_audienceprincipal": Table((), (AUDIENCE_PLACES,)),
+    "access_audienceprincipal": Table((), (AUDIENCE_PLACES,), harmless_on_disk=IDS),
     "access_collection": Table(("name",), kept_because=CONFIGURATION),
-    "access_grant": Table(("role",), (GRANTS,)),
-    "corpus_document": Table(("external_id", "title_sealed", "metadata"), (DOCUMENTS, UPLOADS)),
-    "corpus_documentkey": Table(("wrapped",), (DOCUMENT_KEYS,)),
+    "access_grant": Table(("role",), (GRANTS,), harmless_on_disk=IDS),
+    "corpus_document": Table(
+        ("external_id", "title_sealed", "metadata"), (DOCUMENTS, UPLOADS), rewritten=True
+    ),
+    "corpus_documentkey": Table(("wrapped",), (DOCUMENT_KEYS,), rewritten=True),
     "corpus_version": Table(
         (
             "state",
@@ -109,28 +125,74 @@ TABLES: dict[str, Table] = {
             "content_mac",
         ),
         (VERSIONS,),
+        rewritten=True,
     ),
-    "corpus_subject": Table(("type", "value_mac"), (SUBJECTS,)),
-    "corpus_chunk": Table(("body_sealed", "embedded_mac"), (CHUNKS,)),
-    "corpus_chunkvector": Table(("embedding",), (VECTORS,)),
-    "corpus_chunklexemes": Table(("words",), (LEXEMES,)),
-    "answers_exchange": Table(("wrapped_key", "body_sealed", "generator"), (ANSWERS,)),
-    "answers_exchangepassage": Table((), (ANSWERS,)),
+    "corpus_subject": Table(("type", "value_mac"), (SUBJECTS,), rewritten=True),
+    "corpus_mention": Table(("kind", "value_mac"), (MENTIONS,), rewritten=True),
+    "corpus_chunk": Table(("body_sealed", "embedded_mac"), (CHUNKS,), harmless_on_disk=SEALED),
+    "corpus_chunkvector": Table(("embedding",), (VECTORS,), rewritten=True),
+    "corpus_chunklexemes": Table(("words",), (LEXEMES,), rewritten=True),
+    "answers_exchange": Table(
+        ("wrapped_key", "body_sealed", "generator"), (ANSWERS,), rewritten=True
+    ),
+    "answers_exchangepassage": Table((), (ANSWERS,), harmless_on_disk=IDS),
     "erasure_erasure": Table(
         (
             "state",
             "subject_type",
             "subject_mac",
             "reason_sealed",
+            "extension_sealed",
+            "refusal_sealed",
             "requested_by_kind",
-            "receipt",
+            "shredded_files",
+            "log_position",
+            "log_segment",
+            "waits_for",
         ),
-        kept_because=f"{EVIDENCE}; the reason is sealed, with the subject's identifiers taken out",
+        kept_because=f"{EVIDENCE}; reasons are sealed, with the subject's identifiers taken out",
+        # A reason is sealed anew where the person became known only after it was written.
+        rewritten=True,
     ),
+    "erasure_receipt": Table(
+        ("note",), kept_because=f"{EVIDENCE}; never changed, so that its signature holds"
+    ),
+    "erasure_pendingrequest": Table(
+        ("wrapped_key", "named_sealed"),
+        kept_because="sealed under a key of its own until the identity check ends, when both go",
+        rewritten=True,
+    ),
+    "erasure_restriction": Table(
+        ("basis", "subject_type", "reason_sealed", "placed_by_kind"),
+        kept_because=f"{EVIDENCE}; reasons are sealed, with the subject's identifiers taken out",
+    ),
+    "erasure_restrictionitem": Table(("kind",), kept_because=EVIDENCE),
     "erasure_erasureitem": Table(("kind",), kept_because=EVIDENCE),
     "erasure_erasureholding": Table(("name",), kept_because=EVIDENCE),
-    "jobs_job": Table(("name",), (JOBS,)),
-    "django_session": Table(("session_key", "session_data"), (SESSIONS,)),
+    "export_export": Table(
+        (
+            "state",
+            "subject_type",
+            "subject_mac",
+            "wrapped_key",
+            "named_sealed",
+            "reason_sealed",
+            "requested_by_kind",
+            "ended_because",
+        ),
+        (EXPORTS,),
+        rewritten=True,
+    ),
+    "export_exportitem": Table((), kept_because=EVIDENCE),
+    "notices_webhook": Table(
+        ("name", "events", "wrapped_key", "sealed"),
+        kept_because=f"{CONFIGURATION}: a recipient; its address and secret are sealed",
+    ),
+    "notices_notice": Table(
+        ("event", "document_ids", "subject_mac", "state", "last_fault"), kept_because=EVIDENCE
+    ),
+    "jobs_job": Table(("name",), (JOBS,), harmless_on_disk=IDS),
+    "django_session": Table(("session_key", "session_data"), (SESSIONS,), rewritten=True),
     "django_admin_log": Table(
         ("object_id", "object_repr", "change_message"),
         kept_because="the application's role may not write it; pages record audit events instead",
@@ -145,3 +207,5 @@ TABLES: dict[str, Table] = {
     "auth_group": Table(("name",), kept_because="not used: groups are tenants_group"),
     "auth_group_permissions": Table((), kept_because="not used: groups are tenants_group"),
 }
+# What a scrub writes anew.
+REWRITTEN = tuple(sorted(name for name, table in TABLES.items() if table.rewritten))

@@ -10,8 +10,20 @@ from uuid import UUID
 from tenants.holding import Scope
 
 StateName = Literal[
-    "previewed", "received", "hidden", "destroyed", "verified", "closed", "incomplete"
+    "previewed",
+    "received",
+    "identified",
+    "hidden",
+    "shredded",
+    "scrubbed",
+    "verified",
+    "closed",
+    "incomplete",
+    "held",
+    "refused",
 ]
+ENDS: tuple[StateName, ...] = ("closed", "refused", "held")
+Clock = Literal["running", "stopped", "ended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +35,68 @@ class HoldingCount:
     found: int
     destroyed: int = 0
     remaining: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """How much of a case is kept under holds of one legal basis: a letter of Art. 17(3) GDPR."""
+
+    basis: str
+    n_documents: int
+    n_members: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stays:
+    """What an erasure would leave, and why; n None: not counted."""
+
+    what: str
+    n: int | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestrictionView:
+    """A hold, or a restriction alone, as its tenant's privacy officers see it."""
+
+    id: UUID
+    # The letter of Art. 17(3) GDPR; empty: a restriction alone, which stops no erasure.
+    basis: str
+    subject_type: str
+    reason: str = field(repr=False)
+    placed_by_kind: str
+    placed_by_id: UUID | None
+    placed_at: datetime
+    review_at: datetime | None
+    lifted_at: datetime | None
+    document_ids: tuple[UUID, ...]
+    member_ids: tuple[UUID, ...]
+
+    @property
+    def is_hold(self) -> bool:
+        """Say whether it is kept against an erasure too."""
+        return bool(self.basis)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A document that may be about a person, and by what it was found: how many identifiers of each kind."""
+
+    document_id: UUID
+    found_by: dict[str, int]
+    # It declares somebody: not the person, as far as the identifiers say.
+    declares_others: bool
+    # None: out of reach of who asks.
+    title: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The best candidates, how many there are, and how many documents nobody could look through."""
+
+    candidates: tuple[Candidate, ...]
+    n_found: int
+    n_not_looked_through: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +124,8 @@ class ErasureView:
     requested_by_kind: str
     requested_by_id: UUID | None
     received_at: datetime
-    due_at: datetime
+    # None while the clock is stopped: its end moves by the time the identity check takes.
+    due_at: datetime | None
     states: tuple[StateTime, ...]
     attempts: int
     # How many things of each kind are covered: document, member, key, account, answer.
@@ -59,6 +134,33 @@ class ErasureView:
     holdings: tuple[HoldingCount, ...]
     # Of the documents, those that declare other identifiers too, of this or of other people.
     n_shared_documents: int
+    # Of the documents, those that do not declare the person and that somebody named as about the person.
+    n_confirmed_documents: int = 0
+    extended_at: datetime | None = None
+    extension_reason: str = field(default="", repr=False)
+    refusal_reason: str = field(default="", repr=False)
+    # What is under a hold now.
+    held: tuple[HeldBack, ...] = ()
+    # The transaction that had destroyed all; the position in Postgres' log before which nothing is left.
+    shredded_xid: int = 0
+    log_position: str = ""
+    # Why the scrub has to wait, in words; empty: it does not.
+    waits_for: str = ""
+    # Other open cases about the same person or member.
+    also_open: tuple[UUID, ...] = ()
+    # Of a dry run: how many things of each kind would go, and what would stay.
+    goes: dict[str, int] = field(default_factory=dict)
+    stays: tuple[Stays, ...] = ()
+
+    @property
+    def clock(self) -> Clock:
+        """Say whether the case's time runs, stands while the identity check runs, or is over.
+
+        It is over for what is held too: the receipt has said what is kept, and on which basis.
+        """
+        if any(self.at(state) for state in ENDS):
+            return "ended"
+        return "running" if self.due_at else "stopped"
 
     @property
     def complete(self) -> bool:
@@ -75,7 +177,11 @@ class Case:
     """An open case as the worker takes it up."""
 
     id: UUID
+    # What may be destroyed.
     scope: Scope
+    # That, and what is under a hold.
+    covered: Scope
+    held_ids: frozenset[UUID]
     # Whether every transaction that was under way at the request has ended: nothing can come in
     # late any more.
     settled: bool

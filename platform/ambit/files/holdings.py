@@ -35,7 +35,7 @@ def _destroy(scope: Scope) -> None:
     _require_store(scope)
     try:
         for document_id in scope.document_ids:
-            _bury(_folder(scope, document_id))
+            bury(_folder(scope, document_id))
         for tenant in {_folder(scope, document_id).parent for document_id in scope.document_ids}:
             _sync(tenant)
     except OSError as error:
@@ -51,8 +51,11 @@ def _require_store(scope: Scope) -> None:
         raise HoldingFailed(NAME)
 
 
-def _bury(folder: Path) -> None:
-    """Put an empty file where the folder was, then remove what was in it."""
+def bury(folder: Path) -> None:
+    """Put an empty file where a folder was, then remove what was in it; raise HoldingFailed.
+
+    Whoever is late finds no folder there and cannot make one.
+    """
     grave = _grave(folder)
     for _ in range(_TRIES):
         if grave.is_dir():
@@ -131,6 +134,7 @@ ORIGINALS = Holding(
     name=NAME,
     title="Original files and extracted texts, half-written ones included",
     found_by="the document's folder",
+    destroyed_by="deletion of the files; an empty file stands in the folder's place",
     verified_by="a listing of the file store from its root, for names that hold a document's id",
     find=_find,
     destroy=_destroy,

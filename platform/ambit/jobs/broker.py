@@ -16,6 +16,10 @@ from redis import Redis
 logger = logging.getLogger(__name__)
 
 RUN_JOB = "ambit.run_job"
+ARRANGE_GRAPHS = "ambit.arrange_graphs"
+# Work of the installation as a whole, which is due every hour anyway.
+UPKEEP = "upkeep"
+SOON_S = 30
 
 
 def broker_url() -> str:
@@ -62,6 +66,14 @@ def waiting(queue: str) -> int:
     """Return how many messages wait in a queue; raise redis.RedisError when the broker is down."""
     with Redis.from_url(str(settings.REDIS_URL), socket_timeout=2) as client:
         return int(client.llen(queue))
+
+
+def ask_for(task: str) -> None:
+    """Ask for upkeep in a moment; where the broker is down its usual time will do."""
+    try:
+        _sender().send_task(task, queue=UPKEEP, countdown=SOON_S, retry=False)
+    except (OperationalError, OSError) as error:
+        logger.warning("jobs.upkeep_not_asked_for", extra={"error": type(error).__name__})
 
 
 def send(*, tenant_id: UUID, job_id: UUID, queue: str) -> bool:

@@ -149,6 +149,7 @@ JOBS = Holding(
     name="jobs",
     title="Work waiting to be done on the documents",
     found_by="the ids of the documents' versions, among jobs of ingest",
+    destroyed_by="deletion of the rows",
     verified_by="every job of the tenant of whatever kind, by the object it names",
     find=lambda scope: _jobs(scope).count(),
     destroy=lambda scope: _jobs(scope).delete(),
@@ -158,6 +159,7 @@ REDIS = Holding(
     name=QUEUE,
     title="Messages and other entries in Redis",
     found_by="a search of every key and value for the covered ids",
+    destroyed_by="deletion of the entries",
     verified_by="each waiting message taken apart: it may say which job of which tenant, no more;"
     " and Redis' own search for keys that name the member",
     find=_find,

@@ -17,7 +17,17 @@ class JobKind:
 INGEST_VERSION = JobKind("ingest.version", queue="ingest", attempts=5)
 REMOVE_DOCUMENT = JobKind("remove.document", queue="erase", attempts=1000)
 ERASE = JobKind("erase.case", queue="erase", attempts=1000)
+# Each wakes at its time, and again at the next.
+ERASURE_ALARM = JobKind("erasure.alarm", queue="upkeep", attempts=1000)
+# Makes what a person is given of themselves, and destroys it when its days are over.
+EXPORT = JobKind("export.pack", queue="upkeep", attempts=10)
+EXPORT_END = JobKind("export.end", queue="upkeep", attempts=1000)
+# Tells one recipient one thing; how often is its own to say.
+NOTICE = JobKind("notice.send", queue="upkeep", attempts=1000)
 
-KINDS = {kind.name: kind for kind in (INGEST_VERSION, REMOVE_DOCUMENT, ERASE)}
+KINDS = {
+    kind.name: kind
+    for kind in (INGEST_VERSION, REMOVE_DOCUMENT, ERASE, ERASURE_ALARM, EXPORT, EXPORT_END, NOTICE)
+}
 # Erasures go first: a worker takes from the queues in this order.
 QUEUES = ("erase", "ingest", "upkeep")

@@ -42,17 +42,28 @@ class Claim:
     attempt: int
 
 
-def enqueue(kind: JobKind, *, object_id: UUID) -> None:
-    """Add work in the transaction in scope, and tell a worker once that is committed."""
+def enqueue(kind: JobKind, *, object_id: UUID, run_after: datetime | None = None) -> None:
+    """Add work in the transaction in scope, and tell a worker once that is committed.
+
+    run_after: when it is due; the sweep tells a worker then. Work that is there already is left as it is.
+    """
     tenant_id = current_tenant_id()
+    now = timezone.now()
     job, _ = Job.objects.get_or_create(
         tenant_id=tenant_id,
         name=kind.name,
         object_id=object_id,
-        defaults={"run_after": timezone.now()},
+        defaults={"run_after": run_after or now},
     )
+    if run_after is not None and run_after > now:
+        return
     tell = partial(send, tenant_id=tenant_id, job_id=job.pk, queue=kind.queue)
     transaction.on_commit(tell, robust=True)
+
+
+def cancel(kind: JobKind, *, object_id: UUID) -> None:
+    """Take work off the table that need not be done any more, in the caller's transaction."""
+    Job.objects.filter(name=kind.name, object_id=object_id).delete()
 
 
 def claim(*, tenant_id: UUID, job_id: UUID) -> Claim | None:

@@ -6,13 +6,14 @@ import base64
 import json
 import os
 import secrets
-import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
+
+from ambit.keys.durable import write_once
 
 KEY_BYTES = 32
 
@@ -35,24 +36,10 @@ class TenantKeys:
 
 def create_tenant_keys(tenant_id: UUID) -> None:
     """Make a tenant's keys durably; keys that exist are left as they are."""
-    path = _path(tenant_id)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     text = json.dumps(
         {"current": 1, "wrapping": {"1": _fresh()}, "hashing": _fresh()},
     )
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return
-        _sync_directory(path.parent)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_once(_path(tenant_id), text)
 
 
 def tenant_keys(tenant_id: UUID) -> TenantKeys:
@@ -82,11 +69,3 @@ def _path(tenant_id: UUID) -> Path:
 
 def _fresh() -> str:
     return base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -54,6 +54,8 @@ def shown_state(document: DocumentView) -> str:
     """Return a document's state as people read it: hiding and erasing outrank the newest version's."""
     if document.erased_at:
         return "erased"
+    if document.withheld_at:
+        return "restricted"
     return "deleted" if document.hidden_at else document.latest.state
 
 

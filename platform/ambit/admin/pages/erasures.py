@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from ambit.access.clearance import clearance_for
 from ambit.admin.forms import PlainForm
+from ambit.admin.named import (
+    KINDS,
+    VALUE_HELP,
+    NotUnderstood,
+    read_identifiers,
+    read_named,
+    what_may_be,
+)
 from ambit.admin.page import MISSING, here, page, show, to
 from ambit.admin.people import members_by_id
 from ambit.admin.words import OPEN_STATES
 from ambit.corpus.holdings import DocumentsUnknown
-from ambit.corpus.types import SubjectRef
+from ambit.erasure.candidates import find_candidates
+from ambit.erasure.clock import may_extend
+from ambit.erasure.printed import print_receipt
 from ambit.erasure.queries import (
     ErasureNotFound,
     ReceiptNotReady,
@@ -26,26 +36,33 @@ from ambit.erasure.queries import (
     get_receipt,
     list_erasures,
 )
-from ambit.erasure.services import NothingNamed, request_erasure
-from ambit.erasure.types import ErasureView
+from ambit.erasure.services import request_erasure
+from ambit.erasure.subjects import NothingNamed
+from ambit.erasure.types import ENDS, Candidates, ErasureView
+from ambit.notices.queries import notices_of
 from tenants.audit import record
 from tenants.holdings import SubjectAmbiguous
 from tenants.ids import parse_id, public_id
 from tenants.models import Member
-from tenants.queries import MemberNotFound, find_member
 
 MISSING.append(ErasureNotFound)
 ROLES: Final = ("admin", "privacy_officer")
+# Who is shown what stands in documents that they may not read.
+OFFICER: Final = "privacy_officer"
+MAX_CANDIDATES = 200
 PER_PAGE = 50
 # How far back a filter by state looks.
 SEARCHED = 1000
-STEPS = ("received", "hidden", "destroyed", "verified", "closed")
-KINDS = (
-    ("email", "A person, by e-mail address"),
-    ("external_id", "A person, by external id"),
-    ("member", "A member"),
-    ("documents", "Documents, by their ids"),
+AMBIGUOUS = "This names more than one member. Use the member id. Nothing was hidden."
+STEPS = ("received", "identified", "hidden", "shredded", "scrubbed", "verified", "closed")
+IDENTITIES = (
+    ("verified", "Yes: we know that the person is who they say"),
+    ("pending", "Not yet: receive the request and check"),
 )
+OPENED = {
+    "running": "The case is open. From this moment nothing retrieves what it covers.",
+    "stopped": "The request is received. Nothing is hidden before its identity check has ended well.",
+}
 
 
 class ErasureForm(PlainForm):
@@ -56,8 +73,21 @@ class ErasureForm(PlainForm):
         label="Identifier",
         max_length=20_000,
         widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false"}),
-        help_text="The e-mail address, the external id, or for a member also the member id. For documents: "
-        "their ids (doc_…), separated by spaces or lines.",
+        help_text=VALUE_HELP,
+    )
+    mentions = forms.CharField(
+        label="Look for mentions in other documents",
+        max_length=20_000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+        help_text="What else identifies the person, one on a line: e-mail addresses, telephone numbers, ids, names. "
+        "You are shown which documents mention it and decide about each; the identifier above is looked for too.",
+    )
+    identity = forms.ChoiceField(
+        label="Is it known who asks?",
+        choices=IDENTITIES,
+        initial="verified",
+        help_text="While the check runs nothing is hidden, the identifier is kept sealed, and the clock stands.",
     )
     reason = forms.CharField(
         label="Reason",
@@ -67,21 +97,14 @@ class ErasureForm(PlainForm):
         "out of it.",
     )
 
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the form names, as the service wants it."""
-
-    subject: SubjectRef | None
-    document_ids: list[UUID] | None
-
-
-class NotUnderstood(ValueError):
-    """The identifier cannot be what was chosen; carries a sentence."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__("not understood")
-        self.sentence = sentence
+    def clean_mentions(self) -> str:
+        """Refuse a line that cannot be looked for."""
+        lines = str(self.cleaned_data["mentions"])
+        try:
+            read_identifiers(lines)
+        except NotUnderstood as error:
+            raise forms.ValidationError(error.sentence) from error
+        return lines
 
 
 @page("erasures/", name="erasures", roles=ROLES)
@@ -89,7 +112,7 @@ def erasures(request: HttpRequest) -> HttpResponseBase:
     """List cases, newest first."""
     state = request.GET.get("state", "")
     after = parse_id("erasure", request.GET.get("after", ""))
-    if state in {"open", "closed", "incomplete"}:
+    if state in {"open", "closed", "incomplete", "refused"}:
         wanted = OPEN_STATES if state == "open" else {state}
         found = [c for c in list_erasures(after=None, limit=SEARCHED) if c.state in wanted]
     else:
@@ -108,22 +131,27 @@ def erasure_new(request: HttpRequest) -> HttpResponseBase:
     """Ask, show what would be destroyed, and on a second look open the case."""
     bound = request.method == "POST"
     form = ErasureForm(request.POST if bound else None, initial=_initial(request))
+    if here(request).role != OFFICER:
+        del form.fields["mentions"]
     preview: ErasureView | None = None
+    candidates: Candidates | None = None
+    also = [one for text in request.POST.getlist("also") if (one := parse_id("document", text))]
     if form.is_valid():
         confirmed = request.POST.get("do") == "confirm"
         try:
-            case = _request(form.cleaned_data, dry_run=not confirmed)
+            case = _request(form.cleaned_data, also, dry_run=not confirmed)
+            if case.id is None:
+                candidates = _candidates(request, form.cleaned_data)
         except NotUnderstood as error:
             form.refuse("value", error.sentence)
         else:
             if case.id is not None:
-                messages.success(
-                    request, "The case is open. From this moment nothing retrieves what it covers."
-                )
+                messages.success(request, OPENED[case.clock])
                 return to("erasure", erasure_id=case.id)
             preview = case
     return show(
         request, "erasure_new.html", title="Request an erasure", form=form, preview=preview,
+        candidates=candidates, also=also,
         trail=[("Erasures", reverse("admin:erasures"))], refused=bound and preview is None,
         kind_words=dict(KINDS).get(form.data.get("kind", ""), ""),
     )  # fmt: skip
@@ -135,7 +163,8 @@ def erasure(request: HttpRequest, erasure_id: UUID) -> HttpResponseBase:
     case = get_erasure(erasure_id=erasure_id)
     return show(
         request, "erasure.html", title=f"Erasure {public_id('erasure', erasure_id)[:8]}…{erasure_id.hex[-6:]}",
-        trail=[("Erasures", reverse("admin:erasures"))], requesters=_requesters([case]), **_state(case),
+        trail=[("Erasures", reverse("admin:erasures"))], requesters=_requesters([case]), notices=notices_of(erasure_id),
+        **_state(case),
     )  # fmt: skip
 
 
@@ -151,13 +180,29 @@ def erasure_state(request: HttpRequest, erasure_id: UUID) -> HttpResponseBase:
 @page("erasures/<ambit_erasure:erasure_id>/receipt.json", name="erasure_receipt", roles=ROLES)
 def erasure_receipt(request: HttpRequest, erasure_id: UUID) -> HttpResponseBase:
     """Hand out the receipt as JSON; a case that has none yet has no such page."""
+    receipt = _receipt_of(erasure_id)
+    response = JsonResponse(receipt, json_dumps_params={"indent": 2, "ensure_ascii": False})
+    return _as_file(response, erasure_id, "json")
+
+
+@page("erasures/<ambit_erasure:erasure_id>/receipt.pdf", name="erasure_receipt_pdf", roles=ROLES)
+def erasure_receipt_pdf(request: HttpRequest, erasure_id: UUID) -> HttpResponseBase:
+    """Hand out the receipt as a PDF, with the JSON in it; a case that has none yet has no such page."""
+    printed = print_receipt(_receipt_of(erasure_id)["signed"])
+    return _as_file(HttpResponse(printed, content_type="application/pdf"), erasure_id, "pdf")
+
+
+def _receipt_of(erasure_id: UUID) -> dict[str, Any]:
     try:
         receipt = get_receipt(erasure_id=erasure_id)
     except ReceiptNotReady as error:
         raise ErasureNotFound(erasure_id) from error
     record("erasure.receipt_read", object_id=erasure_id)
-    response = JsonResponse(receipt, json_dumps_params={"indent": 2, "ensure_ascii": False})
-    name = f"receipt-{public_id('erasure', erasure_id)}.json"
+    return receipt
+
+
+def _as_file(response: HttpResponse, erasure_id: UUID, kind: str) -> HttpResponse:
+    name = f"receipt-{public_id('erasure', erasure_id)}.{kind}"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
@@ -172,24 +217,48 @@ def _state(case: ErasureView) -> dict[str, Any]:
     return {
         "case": case,
         "receipt": receipt,
-        "final": case.state == "closed",
-        "steps": [(name, case.at(name)) for name in STEPS],  # type: ignore[arg-type]  # all are StateName
+        "final": case.state in ENDS,
+        "steps": [(name, case.at(name)) for name in _steps(case)],  # type: ignore[arg-type]  # all are StateName
+        "may_extend": may_extend(case),
     }
 
 
-def _request(values: dict[str, str], *, dry_run: bool) -> ErasureView:
-    asked = _asked(values["kind"], values["value"].strip())
+def _steps(case: ErasureView) -> tuple[str, ...]:
+    if case.state == "refused":
+        return ("received", "refused")
+    checked = case.clock == "stopped" or case.at("identified") is not None
+    return tuple(s for s in STEPS if checked or s != "identified")
+
+
+def _candidates(request: HttpRequest, values: dict[str, str]) -> Candidates | None:
+    """Return where else a person may be mentioned; None for who may not be told, and for documents."""
+    seat = here(request)
+    if seat.role != OFFICER or seat.member_id is None or values["kind"] == "documents":
+        return None
+    own = what_may_be(values["value"]) if values["kind"] != "member" else []
+    identifiers = list(dict.fromkeys([*own, *read_identifiers(values["mentions"])]))
+    if not identifiers:
+        return None
+    clearance = clearance_for(member_id=seat.member_id)
+    try:
+        return find_candidates(identifiers=identifiers, clearance=clearance, limit=MAX_CANDIDATES)
+    except SubjectAmbiguous as error:
+        raise NotUnderstood(AMBIGUOUS) from error
+
+
+def _request(values: dict[str, str], also: list[UUID], *, dry_run: bool) -> ErasureView:
+    asked = read_named(values["kind"], values["value"].strip())
     try:
         return request_erasure(
             subject=asked.subject,
             document_ids=asked.document_ids,
+            also_document_ids=also or None,
             reason=values["reason"],
             dry_run=dry_run,
+            identity="pending" if values["identity"] == "pending" else "verified",
         )
     except SubjectAmbiguous as error:
-        raise NotUnderstood(
-            "This names more than one member. Use the member id. Nothing was hidden."
-        ) from error
+        raise NotUnderstood(AMBIGUOUS) from error
     except DocumentsUnknown as error:
         raise NotUnderstood(
             "At least one of these documents is not there. Nothing was hidden."
@@ -197,39 +266,6 @@ def _request(values: dict[str, str], *, dry_run: bool) -> ErasureView:
     except NothingNamed as error:
         raise NotUnderstood(
             "Name a person or at least one document. Nothing was hidden."
-        ) from error
-
-
-def _asked(kind: str, value: str) -> Asked:
-    if kind == "documents":
-        words = value.replace(",", " ").split()
-        ids = [parse_id("document", word) for word in words]
-        if not ids or None in ids:
-            raise NotUnderstood(
-                "Document ids look like doc_0199…, with 32 characters after the underscore."
-            )
-        return Asked(None, [i for i in ids if i])
-    if "\n" in value:
-        raise NotUnderstood("Name one person; each gets a case and a receipt of its own.")
-    if kind == "member":
-        return Asked(SubjectRef("member", str(_member_id(value))), None)
-    if kind == "email" and "@" not in value:
-        raise NotUnderstood("This is no e-mail address.")
-    return Asked(SubjectRef("email" if kind == "email" else "external_id", value), None)
-
-
-def _member_id(value: str) -> UUID:
-    found = parse_id("member", value)
-    if found is not None:
-        # Also a suspended one, whom no other name finds.
-        if not Member.objects.filter(pk=found).exists():
-            raise NotUnderstood("There is no such member. Nothing was hidden.")
-        return found
-    try:
-        return find_member(text=value).pk
-    except MemberNotFound as error:
-        raise NotUnderstood(
-            "There is no active member like this; use the member id for a suspended one."
         ) from error
 
 

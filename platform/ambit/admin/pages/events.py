@@ -15,6 +15,7 @@ from django.urls import reverse
 from ambit.admin.page import page, show
 from ambit.admin.people import member_suggestions, members_by_id
 from ambit.admin.words import object_kind
+from ambit.audit.proofs import EventNotProved, Inclusion, prove_event
 from tenants.ids import PREFIXES, parse_id, public_id
 from tenants.models import ApiKey, AuditEvent, Member
 from tenants.queries import MemberNotFound, find_member
@@ -63,8 +64,15 @@ def event(request: HttpRequest, event_id: UUID) -> HttpResponseBase:
     (line,) = _lines([found])
     return show(
         request, "event.html", title=found.action, trail=[("Audit events", reverse("admin:events"))],
-        line=line, event=found,
+        line=line, event=found, proved=_proved(event_id),
     )  # fmt: skip
+
+
+def _proved(event_id: UUID) -> Inclusion | None:
+    try:
+        return prove_event(event_id)
+    except EventNotProved:
+        return None
 
 
 def _filtered(

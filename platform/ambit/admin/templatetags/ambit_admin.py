@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 
 from ambit.admin.words import STATES, State
+from ambit.erasure.types import ENDS
 from tenants.ids import public_id
 
 register = template.Library()
@@ -66,10 +67,17 @@ def badge(state: str) -> dict[str, State]:
 
 
 @register.inclusion_tag("ambit_admin/parts/due.html")
-def due(at: datetime, closed_at: datetime | None = None) -> dict[str, Any]:
-    """Show how much time an erasure has left."""
+def due(at: datetime | None, closed_at: datetime | None = None) -> dict[str, Any]:
+    """Show how much time an erasure has left; without an end its clock stands."""
     if closed_at is not None:
-        return {"tone": "success" if closed_at <= at else "danger", "words": "done", "at": at}
+        late = at is not None and closed_at > at
+        return {
+            "tone": "danger" if late else "success",
+            "words": "done late" if late else "done",
+            "at": at,
+        }
+    if at is None:
+        return {"tone": "plain", "words": "clock stopped", "at": None}
     left = at - timezone.now()
     days = left.days
     if left < timedelta(0):
@@ -127,8 +135,8 @@ def key_state(key: Any) -> str:
 
 @register.simple_tag
 def closed_at(case: Any) -> datetime | None:
-    """Return when an erasure was closed; None while it is not."""
-    return case.at("closed") if case.state == "closed" else None
+    """Return when an erasure was closed, refused or answered but for what is held; else None."""
+    return next((at for state in ENDS if (at := case.at(state))), None)
 
 
 @register.filter

@@ -102,6 +102,11 @@ def _check_receipt(world: World, receipt: dict[str, Any]) -> None:
         seen=receipt["holdings"],
     )
     board.check(
+        "what was destroyed is overwritten in tables and log: the case was scrubbed",
+        bool(receipt["scrub"]) and "scrubbed" in [name for name, _ in _states(receipt["states"])],
+        seen=receipt,
+    )
+    board.check(
         "saved answers that quoted him are among what was found",
         _found(by_name, "answers") > 0,
         seen=by_name,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import psutil
 
 from ambit.config.embedded import Embedded
-from ambit.config.runtime.processes import Part
+from ambit.config.runtime.processes import ROOT, Part
 
 WORKER_PROCESSES = 2
 # Celery beat has no sign of readiness but that it goes on running.
@@ -67,6 +67,19 @@ def beat_part(embedded: Embedded, *, env: Mapping[str, str]) -> Part:
         stop_within_s=10,
         env=env,
     )  # fmt: skip
+
+
+def audit_part(embedded: Embedded, *, env: Mapping[str, str]) -> Part:
+    """Return how to run what signs the audit log."""
+    return Part(
+        name="audit",
+        command=(sys.executable, str(ROOT / "manage.py"), "keep_audit"),
+        log=embedded.log_dir / "audit.log",
+        ready=_after(0),
+        ready_within_s=60,
+        stop_within_s=10,
+        env=env,
+    )
 
 
 def web_part(embedded: Embedded, *, env: Mapping[str, str], host: str, port: int) -> Part:

@@ -36,6 +36,8 @@ fsync = on
 synchronous_commit = on
 full_page_writes = on
 wal_compression = on
+# An old segment that is used again keeps what it held until it is overwritten.
+wal_recycle = off
 max_wal_size = 1GB
 checkpoint_timeout = 10min
 password_encryption = 'scram-sha-256'

@@ -15,13 +15,13 @@ from ambit.config.runtime.account import Account
 from ambit.config.runtime.leftovers import stop_leftovers
 from ambit.config.runtime.lock import DataDirLock
 from ambit.config.runtime.network import refuse_used_port, remove_sockets
-from ambit.config.runtime.parts import beat_part, embed_part, web_part, worker_part
+from ambit.config.runtime.parts import audit_part, beat_part, embed_part, web_part, worker_part
 from ambit.config.runtime.processes import ROOT, Part, Process
 from ambit.config.runtime.redis import redis_part
 from ambit.config.runtime.slots import Slot, StackFailed, ending
 
 # They stop in the reverse of this order.
-ALL_PARTS = ("postgres", "redis", "embed", "worker", "beat", "web")
+ALL_PARTS = ("postgres", "redis", "embed", "worker", "beat", "audit", "web")
 TICK_S = 0.1
 
 
@@ -110,9 +110,9 @@ class Stack:
         self._await("postgres", "redis")
         if "postgres" in self._parts:
             postgres.ensure_roles(self.embedded)
-        if self._parts & {"web", "worker", "beat"}:
+        if self._parts & {"web", "worker", "beat", "audit"}:
             self.first_password = self._step("prepare").strip() or None
-        self._launch("worker", "beat", "web")
+        self._launch("worker", "beat", "audit", "web")
         self._await(*self._slots)
 
     def _makers(self, account: Account | None) -> dict[str, Callable[[], Part]]:
@@ -123,6 +123,7 @@ class Stack:
             "embed": lambda: embed_part(embedded, env=env),
             "worker": lambda: worker_part(embedded, env=env),
             "beat": lambda: beat_part(embedded, env=env),
+            "audit": lambda: audit_part(embedded, env=env),
             "web": lambda: web_part(embedded, env=env, host=self._host, port=self._port),
         }
 

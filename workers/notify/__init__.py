@@ -1,0 +1,1 @@
+"""Tell recipients what happened to documents they got."""
