@@ -348,6 +348,8 @@ def test_graphs_stand_aside_while_their_table_is_written_and_are_built_again(
     bare: PrivateDatabase, settings: LazySettings
 ) -> None:
     settings.AMBIT_GRAPH_MIN_ROWS = 1
+    # The tenants of all the tests before are here too.
+    settings.AMBIT_GRAPHS_MAX = 10_000
     tenant_id = make_tenant()
     with working(tenant_id):
         member_id = make_member()
