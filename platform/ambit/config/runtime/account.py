@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import stat
 import struct
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,23 +43,41 @@ def postgres_account(postgres_dir: Path) -> Account | None:
         present = postgres_dir.stat()
         if present.st_uid != 0:
             return Account(present.st_uid, present.st_gid)
-    try:
-        entry = pwd.getpwnam(ACCOUNT)
-    except KeyError:
-        entry = _create_account()
+    entry = _entry() or _create_account()
     return Account(entry.pw_uid, entry.pw_gid)
+
+
+def _entry() -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(ACCOUNT)
+    except KeyError:
+        return None
 
 
 def _create_account() -> pwd.struct_passwd:
     command = ["useradd", "--system", "--no-create-home", "--shell", "/bin/false", ACCOUNT]
     try:
-        subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
-        return pwd.getpwnam(ACCOUNT)
+        with _one_at_a_time():
+            if (made_meanwhile := _entry()) is not None:
+                return made_meanwhile
+            subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+            return pwd.getpwnam(ACCOUNT)
     except (OSError, subprocess.CalledProcessError, KeyError) as error:
         raise AccountMissing(
             f"Postgres refuses to run as root, and the account {ACCOUNT!r} could not be made: "
             f"run this as another user, or run `{' '.join(command)}` first"
         ) from error
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Keep others from adding the account: of two useradd at once the later takes the first one's away."""
+    folder = os.open("/etc", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def let_through(path: Path, account: Account) -> None:
