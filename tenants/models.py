@@ -29,6 +29,17 @@ class Tenant(models.Model):
     salt_epoch = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     suspended_at = models.DateTimeField(null=True, blank=True)
+    # From when on it is off-boarded: nobody is let in, and Postgres takes no new row of it.
+    closing_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # When the last of it was verified to be gone; of the row are left the id and a hash of the slug.
+    closed_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["id"], name="tenant_closing", condition=models.Q(closing_at__isnull=False)
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

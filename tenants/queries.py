@@ -18,6 +18,10 @@ from tenants.secrets import PresentedKey
 OPERATOR = "operator"
 
 
+class TenantNotFound(LookupError):
+    """There is no such tenant."""
+
+
 class MemberNotFound(LookupError):
     """There is no such member in this tenant."""
 
@@ -80,8 +84,9 @@ def key_holder(presented: PresentedKey) -> KeyHolder:
 
 
 def tenant_is_suspended() -> bool:
-    """Say whether the tenant in scope is suspended, or not there at all."""
-    return not Tenant.objects.filter(pk=current_tenant_id(), suspended_at__isnull=True).exists()
+    """Say whether the tenant in scope is suspended, off-boarded, or not there at all."""
+    active = Tenant.objects.filter(suspended_at__isnull=True, closing_at__isnull=True)
+    return not active.filter(pk=current_tenant_id()).exists()
 
 
 def get_tenant() -> Tenant:

@@ -5,7 +5,7 @@ ambit_owner      the schema; no row of any tenant (row-level security is forced 
 ambit_app        rows of the tenant in context; passages of the audiences in context
 ambit_operator   tenants, accounts, operator keys; may add a tenant's first key and audit events
 ambit_dispatch   the job table, to find work that nobody does
-ambit_sequencer  audit events, and the trees that prove them, to which it alone may add
+ambit_sequencer  audit events, and the trees that prove them, to which it alone may add; which tenants are closing
 ambit_scrubber   no row at all: it may rewrite the tables in which erasures destroy rows
 """
 
@@ -84,6 +84,27 @@ def scrubbed(table: str, *content: str) -> RunSQL:
             f"SELECT pg_clear_attribute_stats('public', '{table}', '{column}', false)",
         ]
     return RunSQL(statements, RunSQL.noop)
+
+
+def refused_once_closing(table: str) -> RunSQL:
+    """Have Postgres refuse a new row of a tenant that is off-boarded, whoever writes it and however late."""
+    return RunSQL(
+        f"CREATE TRIGGER refuse_closing BEFORE INSERT ON {table}"
+        " FOR EACH ROW EXECUTE FUNCTION ambit_refuse_closing()",
+        RunSQL.noop,
+    )
+
+
+def deleted_once_closing(table: str) -> RunSQL:
+    """Let the application delete a table's rows of a tenant that is off-boarded, and of no other."""
+    return RunSQL(
+        [
+            f"GRANT DELETE ON {table} TO ambit_app",
+            f"CREATE TRIGGER keep_until_closing BEFORE DELETE ON {table}"
+            " FOR EACH ROW EXECUTE FUNCTION ambit_keep_until_closing()",
+        ],
+        RunSQL.noop,
+    )
 
 
 def rewrite_policy(table: str, *, reads: str) -> RunSQL:

@@ -21,6 +21,7 @@ from ambit.jobs.kinds import (
     EXPORT_END,
     INGEST_VERSION,
     NOTICE,
+    OFFBOARD,
     REMOVE_DOCUMENT,
 )
 from ambit.jobs.services import Claim, ClaimLost, claim, kept, put_back, send_due
@@ -31,6 +32,7 @@ from workers.erase.remind import remind
 from workers.export import flow as export_flow
 from workers.ingest import flow as ingest_flow
 from workers.notify.flow import notify
+from workers.offboard.flow import offboard
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ HANDLERS: dict[str, Callable[[Claim], None]] = {
     INGEST_VERSION.name: ingest_flow.ingest,
     REMOVE_DOCUMENT.name: erase_flow.remove,
     ERASE.name: erase_flow.erase,
+    OFFBOARD.name: offboard,
     ERASURE_ALARM.name: remind,
     EXPORT.name: export_flow.export,
     EXPORT_END.name: export_flow.end,

@@ -13,7 +13,7 @@ from ambit.admin.seats import TENANT_ROLES
 from ambit.corpus.queries import list_documents_as_custodian
 from tenants.audit import record
 from tenants.models import Account, Tenant
-from tenants.queries import OPERATOR, get_member, get_tenant
+from tenants.queries import OPERATOR, TenantNotFound, get_member, get_tenant
 from tenants.services import create_member
 
 FIRST_OPERATOR = "operator"
@@ -31,10 +31,6 @@ class AlreadyHoldsDocuments(ValueError):
 
 class AlreadyHasSignIns(ValueError):
     """The tenant has sign-ins: further ones are made by its own administrators."""
-
-
-class TenantNotFound(LookupError):
-    """There is no such tenant."""
 
 
 @dataclass(frozen=True, slots=True)

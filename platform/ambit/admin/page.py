@@ -15,13 +15,12 @@ from django.template.response import TemplateResponse
 from django.urls import register_converter
 
 from ambit.access.queries import CollectionNotFound
-from ambit.admin.accounts import TenantNotFound
 from ambit.admin.frame import site_context
 from ambit.admin.seats import Seat, SeatRole, seat_of
 from ambit.corpus.queries import DocumentNotFound
 from tenants.audit import has_recorded, record
 from tenants.ids import PREFIXES, parse_id, public_id
-from tenants.queries import GroupNotFound, KeyNotFound, MemberNotFound
+from tenants.queries import GroupNotFound, KeyNotFound, MemberNotFound, TenantNotFound
 
 View = Callable[..., HttpResponseBase]
 MISSING: list[type[Exception]] = [

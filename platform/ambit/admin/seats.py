@@ -48,7 +48,7 @@ def seat_for(account: Account) -> Seat | None:
     if account.tenant_id is None or account.member_id is None:
         return Seat(account.pk, OPERATOR_ROLE) if account.is_operator else None
     tenant = Tenant.objects.using(OPERATOR).filter(pk=account.tenant_id).first()
-    if tenant is None or tenant.suspended_at is not None:
+    if tenant is None or tenant.suspended_at is not None or tenant.closing_at is not None:
         return None
     with tenant_scope(tenant.pk):
         member = Member.objects.filter(pk=account.member_id, suspended_at__isnull=True).first()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.db import connections
 
 from ambit.audit.checkpoints import Signer
+from ambit.audit.closing import let_go_of_closing
 from ambit.audit.copies import copy_checkpoints
 from ambit.audit.retention import erase_old_values, kept_since
 from ambit.audit.sequence import SEQUENCER, sequence_events
@@ -41,7 +42,7 @@ def keep_trail() -> Kept:
         n_events=done.n_events,
         n_checkpoints=done.n_checkpoints,
         n_copied=copy_checkpoints(),
-        n_erased=erase_old_values(before=kept_since()),
+        n_erased=erase_old_values(before=kept_since()) + let_go_of_closing(),
     )
 
 

@@ -17,6 +17,8 @@ class Log(TenantModel):
     # Of the checkpoints, which stand outside too; and since when.
     copied_size = models.BigIntegerField(default=0)
     copied_at = models.DateTimeField(null=True)
+    # Of the events of a tenant that is off-boarded, those whose values were let go of.
+    let_go_size = models.BigIntegerField(default=0)
 
     class Meta:
         indexes = [

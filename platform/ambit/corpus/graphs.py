@@ -100,6 +100,12 @@ def set_aside() -> int:
     return len(standing)
 
 
+def drop_graph(tenant_id: UUID) -> None:
+    """Drop a tenant's graph, whole or half built; needs the owner's connection. Raises AlreadyArranging."""
+    with _owner() as cursor:
+        _drop(cursor, graph_name(tenant_id))
+
+
 def _chosen(
     sizes: dict[UUID, int], standing: set[UUID]
 ) -> tuple[tuple[UUID, ...], set[UUID], tuple[UUID, ...]]:

@@ -13,6 +13,8 @@ from ambit.scrub.pages import Mark, mark_pages
 
 # What is left on disk stands beside the holdings in a verdict.
 FILES = "database_files"
+# What the case of a tenant that is off-boarded is about: it covers everything, and names nothing.
+TENANT = "tenant"
 
 
 def shred(case_id: UUID) -> bool:
@@ -49,7 +51,7 @@ def mark_of(case_id: UUID) -> Mark | None:
     case = Erasure.objects.get(pk=case_id)
     # Also where another case, or a deletion, destroyed all of it first: the mark is younger than that.
     covers = ErasureItem.objects.filter(erasure_id=case_id).exists()
-    if not covers and case.identified_at is None:
+    if not covers and case.identified_at is None and case.subject_type != TENANT:
         return None
     # What must be rewritten now; of what was not noted then, the transaction alone is asked about.
     return Mark(case.shredded_xid, dict.fromkeys(REWRITTEN, 0) | case.shredded_files)

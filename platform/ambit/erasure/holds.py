@@ -16,6 +16,11 @@ from tenants.holding import Scope
 BATCH_IDS = 1000
 
 
+def count_open_holds() -> int:
+    """Return how many holds of the tenant in scope were not released."""
+    return Restriction.objects.filter(lifted_at=None).exclude(basis="").count()
+
+
 def held_among(object_ids: Iterable[UUID]) -> frozenset[UUID]:
     """Return those of the documents and members that a hold is on."""
     return frozenset(item.object_id for item in _held_items(object_ids))

@@ -83,9 +83,11 @@ SEALED = "sealed under the document's key, which is destroyed and scrubbed, and 
 PROOF = "hashes and salted commitments that prove the audit events: they tell nothing by themselves"
 
 TABLES: dict[str, Table] = {
-    "tenants_tenant": Table(("name", "slug"), kept_because="the customer, not a person in it"),
+    "tenants_tenant": Table(
+        ("name", "slug"), kept_because="the customer, not a person in it", rewritten=True
+    ),
     "tenants_member": Table(("external_id", "email", "name", "role"), (MEMBERS,), rewritten=True),
-    "tenants_group": Table(("external_id", "name"), kept_because=CONFIGURATION),
+    "tenants_group": Table(("external_id", "name"), kept_because=CONFIGURATION, rewritten=True),
     "tenants_groupmember": Table((), (MEMBERSHIPS,), harmless_on_disk=IDS),
     "tenants_groupchild": Table((), kept_because=CONFIGURATION),
     "tenants_apikey": Table(("name", "secret_hash", "scopes"), (KEYS,), rewritten=True),
@@ -107,7 +109,7 @@ TABLES: dict[str, Table] = {
         ("digest",), kept_because="a hash of ids, which lead nowhere once the member is gone"
     ),
     "access_audienceprincipal": Table((), (AUDIENCE_PLACES,), harmless_on_disk=IDS),
-    "access_collection": Table(("name",), kept_because=CONFIGURATION),
+    "access_collection": Table(("name",), kept_because=CONFIGURATION, rewritten=True),
     "access_grant": Table(("role",), (GRANTS,), harmless_on_disk=IDS),
     "corpus_document": Table(
         ("external_id", "title_sealed", "metadata"), (DOCUMENTS, UPLOADS), rewritten=True
@@ -187,6 +189,7 @@ TABLES: dict[str, Table] = {
     "notices_webhook": Table(
         ("name", "events", "wrapped_key", "sealed"),
         kept_because=f"{CONFIGURATION}: a recipient; its address and secret are sealed",
+        rewritten=True,
     ),
     "notices_notice": Table(
         ("event", "document_ids", "subject_mac", "state", "last_fault"), kept_because=EVIDENCE

@@ -20,6 +20,7 @@ from ambit.corpus.holdings import documents_gone, lock_documents
 from ambit.corpus.services import hide_documents, return_documents, withhold_documents
 from ambit.corpus.types import SubjectRef
 from ambit.erasure.cases import requester
+from ambit.erasure.closing import stand_beside
 from ambit.erasure.holds import held_among
 from ambit.erasure.members import lock_members
 from ambit.erasure.models import Erasure, ErasureItem, ErasureState, Restriction, RestrictionItem
@@ -158,6 +159,9 @@ def _place(
     words = required(reason)
     if not found.document_ids and not member_ids:
         raise NothingToRestrict
+    if basis:
+        # Of a hold and an off-boarding at the same moment the first one stands.
+        stand_beside()
     lock_documents(found.document_ids)
     lock_members(member_ids)
     _refuse_erased(found.document_ids, member_ids)

@@ -74,6 +74,48 @@ def bury(folder: Path) -> None:
         shutil.rmtree(grave)
 
 
+def count_tenants_files(tenant_id: UUID) -> int:
+    """Count all files of a tenant, of documents and archives; tombstones hold nothing and do not count."""
+    folder = Path(settings.AMBIT_ORIGINALS_DIR) / str(tenant_id)
+    return sum(_n_full(place) for place in (folder, _grave(folder)))
+
+
+def bury_tenant(tenant_id: UUID, *, had_files: bool) -> None:
+    """Put an empty file where a tenant's folder was, then remove what was in it; raise HoldingFailed.
+
+    had_files: whether it must have had a folder; a missing one is then no proof of nothing.
+    """
+    folder = Path(settings.AMBIT_ORIGINALS_DIR) / str(tenant_id)
+    if had_files and not (folder.exists() or _grave(folder).exists()):
+        raise HoldingFailed(NAME)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        bury(folder)
+        _sync(folder.parent)
+    except OSError as error:
+        raise HoldingFailed(NAME) from error
+
+
+def count_tenants_files_left(tenant_id: UUID) -> int:
+    """Count files with anything in them under names that spell a tenant's id, listed from the root.
+
+    Raises HoldingFailed.
+    """
+    try:
+        found = _entries(Path(settings.AMBIT_ORIGINALS_DIR))
+        return sum(_n_files(Path(e.path)) for e in found if tenant_id.hex in _ids(e.name))
+    except OSError as error:
+        raise HoldingFailed(NAME) from error
+
+
+def _n_full(folder: Path) -> int:
+    return sum(
+        os.stat(os.path.join(place, name)).st_size > 0
+        for place, _, names in os.walk(folder)
+        for name in names
+    )
+
+
 def _remains(scope: Scope) -> int:
     """Count files under names that hold a covered id, in any tenant's folder, listed from the root."""
     if not scope.document_ids:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from functools import partial
 from typing import Any, TypeVar
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
@@ -65,19 +66,60 @@ def _spelled(scope: Scope) -> set[bytes]:
     return {one.hex.encode() for one in scope.object_ids}
 
 
-def _names(text: bytes, ids: set[bytes]) -> bool:
+def _names(text: bytes, ids: Set[bytes]) -> bool:
     found = (match.replace(b"-", b"").lower() for match in _ID.findall(text))
     return not ids.isdisjoint(found)
 
 
-def _entries_with(redis: _Redis, ids: set[bytes]) -> Iterator[Callable[[], object]]:
-    """Yield, for each entry of Redis that spells a covered id, what removes that entry."""
+def count_entries(ids: Iterable[UUID], *, but: UUID) -> int:
+    """Count the entries of Redis that spell any of these ids, but those about one job; raise HoldingFailed."""
+    wanted, own = {one.hex.encode() for one in ids}, {but.hex.encode()}
+    return _reach(lambda redis: sum(1 for _ in _entries_with(redis, wanted, own)))
+
+
+def destroy_entries(ids: Iterable[UUID], *, but: UUID) -> int:
+    """Remove what count_entries() counts, and return how many there were; raise HoldingFailed."""
+    wanted, own = {one.hex.encode() for one in ids}, {but.hex.encode()}
+    return _reach(
+        lambda redis: len([remove() for remove in list(_entries_with(redis, wanted, own))])
+    )
+
+
+def count_messages_left(tenant_id: UUID, *, but: UUID) -> int:
+    """Count waiting messages and keys of a tenant: each message is taken apart. Raises HoldingFailed.
+
+    Of the job `but` a message may say that it is the tenant's, and no more.
+    """
+    return _reach(
+        lambda redis: (
+            sum(_is_of(message, str(tenant_id), but) for message in _messages(redis))
+            + sum(len(redis.keys(f"*{one}*")) for one in (tenant_id, tenant_id.hex))
+        )
+    )
+
+
+def _is_of(message: bytes, tenant_id: str, but: UUID) -> bool:
+    about_it = str(but).encode() in message or str(but) in _said_in(message)
+    return _says_too_much(message, set() if about_it else {tenant_id}, tenant_id)
+
+
+def _said_in(message: bytes) -> str:
+    try:
+        return base64.b64decode(json.loads(message)["body"]).decode()
+    except (KeyError, TypeError, ValueError):
+        return ""
+
+
+def _entries_with(
+    redis: _Redis, ids: set[bytes], but: Set[bytes] = frozenset()
+) -> Iterator[Callable[[], object]]:
+    """Yield, for each entry of Redis that spells a covered id and none of `but`, what removes that entry."""
     for key in redis.scan_iter(count=_BATCH):
         if _names(key, ids):
             yield partial(redis.delete, key)
             continue
         for value, remove in _values(redis, key):
-            if _names(value, ids):
+            if _names(value, ids) and not _names(value, but):
                 yield remove
 
 

@@ -17,6 +17,8 @@ class JobKind:
 INGEST_VERSION = JobKind("ingest.version", queue="ingest", attempts=5)
 REMOVE_DOCUMENT = JobKind("remove.document", queue="erase", attempts=1000)
 ERASE = JobKind("erase.case", queue="erase", attempts=1000)
+# Destroys everything of a tenant that ends; it alone outlives the tenant's other work.
+OFFBOARD = JobKind("offboard.tenant", queue="erase", attempts=1000)
 # Each wakes at its time, and again at the next.
 ERASURE_ALARM = JobKind("erasure.alarm", queue="upkeep", attempts=1000)
 # Makes what a person is given of themselves, and destroys it when its days are over.
@@ -27,7 +29,16 @@ NOTICE = JobKind("notice.send", queue="upkeep", attempts=1000)
 
 KINDS = {
     kind.name: kind
-    for kind in (INGEST_VERSION, REMOVE_DOCUMENT, ERASE, ERASURE_ALARM, EXPORT, EXPORT_END, NOTICE)
+    for kind in (
+        INGEST_VERSION,
+        REMOVE_DOCUMENT,
+        ERASE,
+        OFFBOARD,
+        ERASURE_ALARM,
+        EXPORT,
+        EXPORT_END,
+        NOTICE,
+    )
 }
 # Erasures go first: a worker takes from the queues in this order.
 QUEUES = ("erase", "ingest", "upkeep")

@@ -25,6 +25,19 @@ def write_once(path: Path, text: str) -> None:
         Path(temporary).unlink(missing_ok=True)
 
 
+def remove(path: Path) -> bool:
+    """Remove a file so that it stays removed after a power cut; return whether there was one."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    finally:
+        # Also where somebody removed it and died before this.
+        if path.parent.is_dir():
+            _sync_directory(path.parent)
+    return True
+
+
 def _sync_directory(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from ambit.keys.durable import write_once
+from ambit.keys.durable import remove, write_once
 
 KEY_BYTES = 32
 
@@ -40,6 +40,18 @@ def create_tenant_keys(tenant_id: UUID) -> None:
         {"current": 1, "wrapping": {"1": _fresh()}, "hashing": _fresh()},
     )
     write_once(_path(tenant_id), text)
+
+
+def destroy_tenant_keys(tenant_id: UUID) -> bool:
+    """Destroy a tenant's keys durably, for ever; return whether there were any."""
+    return remove(_path(tenant_id))
+
+
+def tenant_key_files(tenant_id: UUID) -> list[str]:
+    """Return the names of files in the keyring that spell a tenant's id; raise OSError where it is not there."""
+    spelled = (str(tenant_id), tenant_id.hex)
+    names = os.listdir(settings.AMBIT_KEYRING_DIR)
+    return sorted(name for name in names if any(one in name.lower() for one in spelled))
 
 
 def tenant_keys(tenant_id: UUID) -> TenantKeys:
