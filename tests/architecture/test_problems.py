@@ -24,6 +24,7 @@ NOT_ANSWERED = {
     "ambit.notices.addresses.AddressRefused": "of the workers",
     "ambit.notices.addresses.HostUnknown": "of the workers",
     "ambit.jobs.services.ClaimLost": "of the workers",
+    "ambit.erasure.rows.TableMissing": "of the workers",
     "ambit.corpus.graphs.AlreadyArranging": "of the workers and of a command",
     "ambit.keys.sealing.CannotOpen": "a fault: something was altered",
     "ambit.files.store.FileMissing": "answered as ContentNotReady",

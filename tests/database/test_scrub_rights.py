@@ -55,6 +55,7 @@ def test_postgres_samples_nothing_of_what_is_destroyed(bare: PrivateDatabase) ->
         ("export_export", "subject_type"),
         ("export_export", "requested_by_kind"),
         ("export_export", "ended_because"),
+        ("notices_webhook", "events"),
         ("erasure_erasure", "state"),
         ("erasure_erasure", "subject_type"),
         ("erasure_erasure", "requested_by_kind"),

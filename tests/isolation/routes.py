@@ -20,6 +20,7 @@ OTHER_SITES = ("admin/",)
 # What a path's parameter names, where its own name does not say it.
 _KIND_OF_PARAMETER = {"member": "member", "child": "group"}
 _KIND_OF_PATH = {
+    "tenants": "tenant",
     "members": "member",
     "keys": "key",
     "groups": "group",
@@ -38,6 +39,7 @@ _SINCE = {"created_after": "2020-01-01T00:00:00Z", "updated_before": "2999-01-01
 # A valid body or query for each call that takes one: {kind} stands for an id of that kind.
 REQUESTS: dict[str, Any] = {
     "POST v1/tenants": {"name": "A tenant", "slug": "no good slug"},
+    "POST v1/tenants/<str:id>/offboarding": {"slug": "not-its-slug"},
     "POST v1/members": {"external_id": "", "email": "not an address"},
     "PATCH v1/members/<str:id>": {"role": "member"},
     "POST v1/members/<str:id>/keys": {"name": "planted"},

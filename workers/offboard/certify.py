@@ -11,8 +11,8 @@ from ambit.erasure.backups import Backups, known_backups
 from ambit.erasure.cases import mark, note_remaining
 from ambit.erasure.disk import FILES, TENANT
 from ambit.erasure.ending import Ending
-from ambit.erasure.offboarding import close_tenant, note_gone_elsewhere, places_of, wait_for
-from ambit.erasure.places import PLACES, STAYS, UNLISTED, kept_counts
+from ambit.erasure.offboarding import close_tenant, note_left, places_of, wait_for
+from ambit.erasure.places import AUDIT_VALUES, PLACES, STAYS, UNLISTED, kept_counts
 from ambit.erasure.queries import get_erasure
 from ambit.erasure.receipts import sign_receipt
 from ambit.erasure.types import ErasureView, HoldingCount
@@ -21,7 +21,6 @@ from tenants.audit import record
 from tenants.ids import public_id
 from tenants.scope import tenant_scope
 from workers.erase.types import Verdict
-from workers.offboard.verify import AUDIT
 
 NOT_YET_GONE = (
     "Sealed pieces of the texts can remain in pages of the database, as ciphertext, until Postgres overwrites them. The"
@@ -52,8 +51,8 @@ def certify(held: Claim, over: Ending, verdict: Verdict) -> None:
         note_remaining(over.case_id, verdict.left)
         wait_for(over.case_id, "")
         left = {one.name: one.n for one in verdict.left}
-        if (n_left := left[AUDIT]) is not None:
-            note_gone_elsewhere(over, AUDIT, n_left)
+        if (n_left := left[AUDIT_VALUES]) is not None:
+            note_left(over, AUDIT_VALUES, n_left)
         if verdict.complete:
             mark(over.case_id, "verified")
             mark(over.case_id, "closed", attempt=held.attempt)

@@ -9,7 +9,7 @@ import logging
 
 from ambit.erasure.disk import FILES, mark_of
 from ambit.erasure.ending import Ending
-from ambit.erasure.places import PLACES, UNLISTED, Place, unlisted
+from ambit.erasure.places import AUDIT_VALUES, PLACES, UNLISTED, Place, unlisted
 from ambit.erasure.position import read_position
 from ambit.erasure.types import Remaining
 from ambit.jobs.services import Claim, keep
@@ -19,7 +19,6 @@ from tenants.scope import tenant_scope
 from workers.erase.types import Verdict
 
 logger = logging.getLogger(__name__)
-AUDIT = "audit_values"
 
 
 def verify(held: Claim, over: Ending) -> Verdict:
@@ -36,7 +35,7 @@ def verify(held: Claim, over: Ending) -> Verdict:
 
 def waits_for_audit(verdict: Verdict) -> bool:
     """Say whether nothing is left but what keep_audit has still to let go of."""
-    return {one.name for one in verdict.left if one.n != 0} == {AUDIT}
+    return {one.name for one in verdict.left if one.n != 0} == {AUDIT_VALUES}
 
 
 def _ask(place: Place, over: Ending) -> int | None:

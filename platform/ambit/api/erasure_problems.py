@@ -8,6 +8,7 @@ from ambit.corpus.identifiers import CannotBeLookedFor
 from ambit.erasure.clock import AlreadyExtended, ErasureOver, ExtensionTooLate
 from ambit.erasure.identity import NotPending
 from ambit.erasure.members import MemberBeingErased
+from ambit.erasure.offboarding import HoldsOpen, NotOffboarded, SlugMismatch
 from ambit.erasure.queries import ErasureNotFound, ReceiptNotReady
 from ambit.erasure.reasons import ReasonMissing
 from ambit.erasure.restrictions import (
@@ -25,6 +26,7 @@ from ambit.notices.addresses import BadWebhookUrl
 from ambit.notices.queries import WebhookNotFound
 from ambit.notices.services import UnknownEvent
 from tenants.holdings import SubjectAmbiguous
+from tenants.queries import TenantNotFound
 
 ERASURE_PROBLEMS: dict[type[BaseException], Problem] = {
     ErasureNotFound: Problem(
@@ -43,7 +45,7 @@ ERASURE_PROBLEMS: dict[type[BaseException], Problem] = {
         404,
         "receipt_not_ready",
         "No receipt yet",
-        "The receipt is written when the erasure is `closed`, `incomplete` or `refused`: poll the erasure.",
+        "It is written when the case is `closed`, `incomplete` or `refused`: poll the erasure or off-boarding.",
     ),
     ExportNotFound: Problem(
         404, "export_not_found", "No such export", "There is no such export in this tenant."
@@ -162,6 +164,26 @@ ERASURE_PROBLEMS: dict[type[BaseException], Problem] = {
         "extension_too_late",
         "The first month is over",
         "The time is extended inside the first month or not at all. Nothing was changed.",
+    ),
+    TenantNotFound: Problem(404, "tenant_not_found", "No such tenant", "There is no such tenant."),
+    NotOffboarded: Problem(
+        404,
+        "not_offboarded",
+        "No off-boarding was begun",
+        "The tenant is not being off-boarded: POST its slug here to begin.",
+    ),
+    SlugMismatch: Problem(
+        409,
+        "slug_mismatch",
+        "That is not the tenant's slug",
+        "Send the slug of the tenant whose id stands in the address. Nothing was changed.",
+    ),
+    HoldsOpen: Problem(
+        409,
+        "holds_open",
+        "Holds are open",
+        "{error.n} holds of the tenant are not released: what they keep may not be destroyed. The tenant's privacy"
+        " officers release them. Nothing was changed.",
     ),
     MemberBeingErased: Problem(
         409,

@@ -39,6 +39,13 @@ class TenantOutput(Output):
     slug = serializers.CharField()
     created_at = serializers.DateTimeField()
     suspended_at = serializers.DateTimeField(allow_null=True)
+    closing_at = serializers.DateTimeField(
+        allow_null=True, help_text="When its end began: …/offboarding."
+    )
+    closed_at = serializers.DateTimeField(
+        allow_null=True,
+        help_text="When nothing of it was left: its name is empty then, and its slug a keyed hash.",
+    )
 
 
 class NewTenantOutput(TenantOutput):

@@ -19,6 +19,7 @@ from ambit.api import (
     health,
     keys,
     members,
+    offboarding,
     restrictions,
     search,
     tenants,
@@ -28,6 +29,9 @@ from ambit.api import (
 
 V1 = [
     path("tenants", tenants.TenantsView.as_view()),
+    path("tenants/<str:id>/offboarding", offboarding.OffboardingView.as_view()),
+    path("tenants/<str:id>/offboarding/certificate", offboarding.CertificateView.as_view()),
+    path("tenants/<str:id>/offboarding/trail", offboarding.ClosedTrailView.as_view()),
     path("members", members.MembersView.as_view()),
     path("members/<str:id>", members.MemberView.as_view()),
     path("members/<str:id>/keys", keys.MemberKeysView.as_view()),

@@ -47,6 +47,10 @@ UNION ALL SELECT id FROM tenants_apikey WHERE tenant_id = %(tenant)s
 UNION ALL SELECT id FROM tenants_account WHERE tenant_id = %(tenant)s
 UNION ALL SELECT id FROM corpus_document WHERE tenant_id = %(tenant)s
 """
+_NOTED = """
+SELECT object_id FROM erasure_erasureitem
+WHERE tenant_id = %(tenant)s AND erasure_id = %(case)s AND kind = 'account'
+"""
 _CASES_LEFT = """
 SELECT count(*) FROM erasure_erasure WHERE tenant_id::text = %(tenant)s AND id <> %(case)s
   AND (num_nonnulls(subject_mac, reason_sealed, extension_sealed, refusal_sealed, requested_by_id) > 0
@@ -115,17 +119,16 @@ def destroy_sessions(over: Ending) -> dict[str, int]:
 
 
 def sessions_left(over: Ending) -> int:
-    """Count sessions in whose payload the id of one of the tenant's accounts stands."""
-    return SESSIONS.remains(_signed_in(over))
+    """Count sessions in whose payload an id stands that was noted of the tenant's accounts."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NOTED, {"tenant": over.tenant_id, "case": over.case_id})
+        noted = tuple(one for (one,) in cursor.fetchall())
+    return SESSIONS.remains(Scope(tenant_id=over.tenant_id, account_ids=noted))
 
 
 def _signed_in(over: Ending) -> Scope:
-    noted = ErasureItem.objects.filter(erasure_id=over.case_id, kind="account")
-    ids = {
-        *noted.values_list("object_id", flat=True),
-        *_accounts(over).values_list("pk", flat=True),
-    }
-    return Scope(tenant_id=over.tenant_id, account_ids=tuple(sorted(ids)))
+    ids = _accounts(over).values_list("pk", flat=True)
+    return Scope(tenant_id=over.tenant_id, account_ids=tuple(ids))
 
 
 def _accounts(over: Ending) -> QuerySet[Account]:

@@ -22,7 +22,7 @@ from ambit.erasure.ending import CLOSED, Ending, closed_slug, note_accounts
 from ambit.erasure.holds import count_open_holds
 from ambit.erasure.models import Erasure, ErasureHolding, ErasureState
 from ambit.erasure.places import PLACES
-from ambit.erasure.queries import get_erasure, get_receipt
+from ambit.erasure.queries import ReceiptNotReady, get_erasure, get_receipt
 from ambit.erasure.types import Case, HoldingCount, StateName, StateTime
 from ambit.jobs.kinds import OFFBOARD
 from ambit.jobs.services import enqueue
@@ -117,6 +117,18 @@ def get_certificate(*, tenant_id: UUID) -> dict[str, Any]:
         return found
 
 
+def read_closed_trail(*, tenant_id: UUID) -> None:
+    """Note that the operator reads the trail of a tenant that has ended: it holds nothing about people any more.
+
+    Raises TenantNotFound, NotOffboarded, and ReceiptNotReady for a tenant that has not ended yet.
+    """
+    with tenant_scope(_real(tenant_id)):
+        case = _case()
+        if case.closed_at is None:
+            raise ReceiptNotReady(case.pk)
+        record("event.exported", object_id=case.pk)
+
+
 def take_up_tenant(case_id: UUID, *, job_id: UUID) -> tuple[Case, Ending] | None:
     """Return an open case with what ends, in the tenant's scope; None where it is over or was never committed.
 
@@ -157,8 +169,8 @@ def note_gone(over: Ending, counts: dict[str, int]) -> None:
         unmark(over.case_id)
 
 
-def note_gone_elsewhere(over: Ending, name: str, left: int) -> None:
-    """Note of what somebody else destroys that only so much is still there."""
+def note_left(over: Ending, name: str, left: int) -> None:
+    """Note that of what a place had only so much is still there."""
     row = ErasureHolding.objects.get(erasure_id=over.case_id, name=name)
     row.destroyed = max(row.destroyed, row.found - left)
     row.save(update_fields=["destroyed"])

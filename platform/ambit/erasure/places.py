@@ -15,6 +15,8 @@ from ambit.erasure.ending import Ending
 
 FOREIGN_KEY = "no document is left that one could belong to, and Postgres' own key between the two is in force"
 CATALOGUE = "every table that has a column for tenants, listed from the database's catalogue and read row by row"
+# Let go of by keep_audit, which alone may, from the moment the off-boarding began.
+AUDIT_VALUES = "audit_values"
 DELETED = "deletion of the rows, a thousand at a time"
 WITH_DOCUMENTS = "deletion of the rows, two hundred documents at a time"
 
@@ -184,13 +186,12 @@ PLACES: tuple[Place, ...] = (
         remains=ending.generations_left,
     ),
     Place(
-        name="audit_values",
+        name=AUDIT_VALUES,
         title="Audit events' values about people",
         found_by="every event but what operator and workers did with cases and receipts, emptied before or not",
         destroyed_by="emptying the columns and their salts; the commitments stay, so that the log is still proved",
         verified_by="every event of the tenant, read by what it shows",
         find=lambda _over: count_values(),
-        # By keep_audit, which alone may: from the moment the off-boarding began.
         destroy=None,
         remains=lambda _over: count_values_left(),
     ),

@@ -39,7 +39,7 @@ from ambit.erasure.receipts import said_in
 
 ATTACHED = "receipt.json"
 FONT, BOLD = "Vera", "VeraBd"
-TITLE = "Receipt of erasure"
+TITLE, CERTIFICATE = "Receipt of erasure", "Certificate of off-boarding"
 # Within the margins and the frame's own padding.
 WIDTH = A4[0] - 40 * mm - 12
 # In one sentence each; an outcome that is not here stands for itself.
@@ -50,6 +50,8 @@ OUTCOMES = {
     "held in part": "Everything that was found was destroyed, but what must be kept by law: that is hidden from"
     " everybody.",
     "held": "Everything that was found must be kept by law: it is hidden from everybody and was not destroyed.",
+    "off-boarded": "The tenant was ended: everything of it that was found was destroyed, and a second look by other"
+    " means found nothing left but what is listed under “What stays, and why”.",
     "incomplete": "Not complete: something is left. It is tried again by itself, and another receipt follows.",
     "refused": "The request was refused: nothing was hidden or destroyed.",
 }
@@ -70,7 +72,7 @@ def print_receipt(note: str) -> bytes:
     _register_fonts()
     made = io.BytesIO()
     document = SimpleDocTemplate(
-        made, pagesize=A4, title=f"{TITLE} {said['erasure']}", lang="en", invariant=1,
+        made, pagesize=A4, title=f"{_title_of(said)} {said['erasure']}", lang="en", invariant=1,
         leftMargin=20 * mm, rightMargin=20 * mm, topMargin=18 * mm, bottomMargin=18 * mm,
     )  # fmt: skip
     attached = json.dumps({**said, SIGNED: note}, indent=2, ensure_ascii=False).encode()
@@ -98,20 +100,30 @@ def _head(said: dict[str, Any], note: str) -> list[Flowable]:
         ("Written", _time(said.get("written_at"))),
         ("By", said["version"]),
         *((one["state"].capitalize(), _time(one["at"])) for one in said["states"]),
-        ("Due", _time(said["due_at"]) if said["due_at"] else "no date: the request was refused"),
     ]
+    if not _is_certificate(said):
+        due = _time(said["due_at"]) if said["due_at"] else "no date: the request was refused"
+        facts.append(("Due", due))
     if said.get("extended_at"):
         facts.append(("Extended", _time(said["extended_at"])))
     outcome = OUTCOMES.get(said["outcome"], f"Outcome: {said['outcome']}.")
     signed = [] if SIGNED_BY in note else [_text(UNSIGNED, bold=True)]
     return [
-        _text(TITLE, size=18, bold=True),
+        _text(_title_of(said), size=18, bold=True),
         Spacer(1, 4 * mm),
         _text(outcome, size=11),
         *signed,
         Spacer(1, 3 * mm),
         _table(facts),
     ]
+
+
+def _is_certificate(said: dict[str, Any]) -> bool:
+    return bool(said["subject"].get("type") == "tenant")
+
+
+def _title_of(said: dict[str, Any]) -> str:
+    return CERTIFICATE if _is_certificate(said) else TITLE
 
 
 def _places(said: dict[str, Any]) -> list[Flowable]:
@@ -133,6 +145,9 @@ def _places(said: dict[str, Any]) -> list[Flowable]:
             for one in said["held"]
         )
         told += [*_title("What is kept by law"), *_list(kept)]
+    if said.get("kept"):
+        stays = (f"{one['what']}, {one['rows']} rows: {one['why']}" for one in said["kept"])
+        told += [*_title("What stays, and why"), *_list(stays)]
     if said.get("scrub"):
         told += [
             *_title("Scrub"),
