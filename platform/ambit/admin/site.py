@@ -29,7 +29,7 @@ from ambit.admin.signin import TooManyGuesses
 from tenants.models import Account
 
 PAGE_MODULES = (
-    "home", "tenants", "members", "keys", "groups", "collections", "documents", "upload",
+    "home", "tenants", "offboarding", "members", "keys", "groups", "collections", "documents", "upload",
     "readers", "sight", "ask", "erasures", "erasure_steps", "exports", "holds", "events", "trail",
 )  # fmt: skip
 

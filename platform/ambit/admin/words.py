@@ -45,6 +45,7 @@ STATES: dict[str, State] = {
     # members, tenants, keys, sign-ins
     "active": State("active", "success", "check_circle"),
     "suspended": State("suspended", "warning", "pause_circle"),
+    "closing": State("being off-boarded", "warning", "domain_disabled"),
     "expired": State("expired", "", "timer_off"),
     "revoked": State("revoked", "", "block"),
     "member": State("Member", "", "person"),

@@ -78,7 +78,9 @@ def tenants(request: HttpRequest) -> HttpResponseBase:
     if text:
         found = found.filter(Q(name__icontains=text) | Q(slug__icontains=text))
     if state in {"active", "suspended"}:
-        found = found.filter(suspended_at__isnull=state == "active")
+        found = found.filter(suspended_at__isnull=state == "active", closing_at__isnull=True)
+    elif state == "closed":
+        found = found.filter(closing_at__isnull=False)
     return show(
         request, "tenants.html", title="Tenants", rows=page_of(request, found),
         q=text, state=state, filtered=bool(text or state),
@@ -112,7 +114,7 @@ def tenant(request: HttpRequest, tenant_id: UUID) -> HttpResponseBase:
     """Show a tenant's record."""
     found = get_any_tenant(tenant_id=_real(tenant_id))
     return show(
-        request, "tenant.html", title=found.name, trail=[("Tenants", reverse("admin:tenants"))],
+        request, "tenant.html", title=found.name or "Closed tenant", trail=[("Tenants", reverse("admin:tenants"))],
         tenant=found, has_sign_ins=has_sign_ins(tenant_id=tenant_id),
     )  # fmt: skip
 
