@@ -140,6 +140,7 @@ def _things(person: Person, place: Place, *, word: str, collection_id: UUID) -> 
         "hold": public_id("hold", hold.id),
         "restriction": public_id("restriction", restriction.id),
         "key": public_id("key", key.id),
+        "tenant": public_id("tenant", place.id),
         "member": person.public_id,
         "group": place.group,
         "child": public_id("group", child.pk),
