@@ -89,7 +89,7 @@ def scrubbed(table: str, *content: str) -> RunSQL:
 def refused_once_closing(table: str) -> RunSQL:
     """Have Postgres refuse a new row of a tenant that is off-boarded, whoever writes it and however late."""
     return RunSQL(
-        f"CREATE TRIGGER refuse_closing BEFORE INSERT ON {table}"
+        f"CREATE OR REPLACE TRIGGER refuse_closing BEFORE INSERT ON {table}"
         " FOR EACH ROW EXECUTE FUNCTION ambit_refuse_closing()",
         RunSQL.noop,
     )
@@ -100,7 +100,7 @@ def deleted_once_closing(table: str) -> RunSQL:
     return RunSQL(
         [
             f"GRANT DELETE ON {table} TO ambit_app",
-            f"CREATE TRIGGER keep_until_closing BEFORE DELETE ON {table}"
+            f"CREATE OR REPLACE TRIGGER keep_until_closing BEFORE DELETE ON {table}"
             " FOR EACH ROW EXECUTE FUNCTION ambit_keep_until_closing()",
         ],
         RunSQL.noop,

@@ -10,7 +10,7 @@ from tenants.rls import refused_once_closing, scrubbed
 # The transaction has its number before it looks: who did not see a closing that is committed has a number from
 # before it, and is waited for. Locking the tenant's row instead would make the closing wait for every writer.
 _REFUSE = """
-CREATE FUNCTION ambit_refuse_closing() RETURNS trigger LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION ambit_refuse_closing() RETURNS trigger LANGUAGE plpgsql
 SET search_path = public, pg_temp AS $$
 BEGIN
     PERFORM pg_current_xact_id();
@@ -23,7 +23,7 @@ BEGIN
 END $$
 """
 _KEEP = """
-CREATE FUNCTION ambit_keep_until_closing() RETURNS trigger LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION ambit_keep_until_closing() RETURNS trigger LANGUAGE plpgsql
 SET search_path = public, pg_temp AS $$
 BEGIN
     IF NOT EXISTS (
