@@ -262,6 +262,7 @@ def test_times_of_a_case_never_decrease_when_the_machines_clock_is_put_back() ->
     assert [s.state for s in view.states] == [
         "received",
         "hidden",
+        "scoped",
         "shredded",
         "scrubbed",
         "verified",

@@ -241,6 +241,7 @@ def test_a_receipt_says_what_is_not_gone_and_repeats_nobody(forgotten: Forgotten
     assert [s["state"] for s in receipt["states"]] == [
         "received",
         "hidden",
+        "scoped",
         "shredded",
         "scrubbed",
         "verified",
@@ -260,6 +261,7 @@ def test_the_course_of_a_case_is_audited(forgotten: Forgotten) -> None:
         actions = list(events.values_list("action", "actor_kind"))
     assert actions == [
         ("erasure.requested", "service"),
+        ("erasure.scoped", "worker"),
         ("erasure.shredded", "worker"),
         ("erasure.scrubbed", "worker"),
         ("erasure.closed", "worker"),
@@ -302,7 +304,7 @@ def test_a_row_that_is_left_keeps_the_case_open(
     with pytest.raises(IntegrityError) if refused else nullcontext():
         work_on(town.tenant_id, case_id)
 
-    assert view_of(town.tenant_id, case_id).state == ("hidden" if refused else "incomplete")
+    assert view_of(town.tenant_id, case_id).state == ("scoped" if refused else "incomplete")
     monkeypatch.undo()
     assert work_on(town.tenant_id, case_id).state == "closed"
 

@@ -105,6 +105,7 @@ def test_the_certificate_counts_every_place_and_says_what_stays(
     assert [s for s in states if s != "incomplete"] == [
         "received",
         "hidden",
+        "scoped",
         "shredded",
         "scrubbed",
         "verified",

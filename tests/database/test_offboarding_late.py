@@ -17,8 +17,9 @@ from django.utils import timezone
 from ambit.config.settings import EMBEDDED
 from ambit.corpus.types import SubjectRef
 from ambit.erasure import rows
+from ambit.erasure.ending import Ending
 from ambit.erasure.offboarding import HoldsOpen
-from ambit.erasure.places import STAYS
+from ambit.erasure.places import STAYS, tables
 from ambit.erasure.restrictions import place_hold
 from ambit.files.store import FileName, write
 from ambit.jobs.kinds import INGEST_VERSION
@@ -226,3 +227,13 @@ def test_what_is_left_behind_is_seen_by_the_second_look(
     monkeypatch.undo()
     assert work_to_the_end(town.tenant_id).complete
     assert rows_by_table(superuser, town.tenant_id).get("tenants_member") is None
+
+
+def test_rows_of_a_table_that_no_list_names_are_found() -> None:
+    town = inhabit()
+    over = Ending(town.tenant_id, uuid4(), uuid4(), 1)
+    listed = {*tables(), *STAYS}
+
+    with tenant_scope(town.tenant_id, custody=True):
+        assert rows.count_elsewhere(listed, over) == 0
+        assert rows.count_elsewhere(listed - {"tenants_member"}, over) == 3

@@ -106,7 +106,7 @@ def test_a_worker_killed_at_every_point_in_turn_still_ends_closed(town: Town, ki
         if point == points()[-1]:
             assert state == "closed"
         else:
-            assert state in {"hidden", "shredded", "scrubbed"}, point
+            assert state in {"hidden", "scoped", "shredded", "scrubbed"}, point
             with pytest.raises(ReceiptNotReady):
                 receipt_of(town.tenant_id, case_id)
 
@@ -284,7 +284,7 @@ def test_a_worker_that_loses_its_case_on_the_way_stops_there(
     with pytest.raises(ClaimLost):
         erase(held)
 
-    assert view_of(town.tenant_id, case_id).state == "hidden"
+    assert view_of(town.tenant_id, case_id).state == "scoped"
     assert len(list_files(tenant_id=town.tenant_id, document_id=town.about_alice[0])) == 2
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from ambit.erasure.cases import note_scoped
 from ambit.erasure.ending import Ending, note_accounts
 from ambit.erasure.offboarding import note_place, take_up_tenant
-from ambit.erasure.places import PLACES
+from ambit.erasure.places import PLACES, Place
 from ambit.erasure.types import Case
 from ambit.jobs.services import Claim, keep
 from tenants.holding import HoldingFailed
@@ -23,15 +24,27 @@ def take_up(held: Claim) -> tuple[Case, Ending] | None:
 
 
 def find(held: Claim, over: Ending) -> None:
-    """Note how much each place has; one out of reach counts nothing, and the second look will say so."""
+    """Note how much each place has; one out of reach counts nothing, and the second look will say so.
+
+    The end is scoped once every place has answered, before anything is destroyed.
+    """
+    found: dict[str, int | None] = {}
     with tenant_scope(held.tenant_id, custody=True):
         keep(held)
         note_accounts(over)
     for place in PLACES:
         with tenant_scope(held.tenant_id, custody=True):
             keep(held)
-            try:
-                note_place(over, place.name, place.find(over))
-            except HoldingFailed:
-                logger.warning("offboard.place_out_of_reach", extra={"place": place.name})
-                note_place(over, place.name, 0)
+            found[place.name] = n = _ask(place, over)
+            note_place(over, place.name, n or 0)
+    with tenant_scope(held.tenant_id, custody=True):
+        keep(held)
+        note_scoped(over.case_id, found)
+
+
+def _ask(place: Place, over: Ending) -> int | None:
+    try:
+        return place.find(over)
+    except HoldingFailed:
+        logger.warning("offboard.place_out_of_reach", extra={"place": place.name})
+        return None

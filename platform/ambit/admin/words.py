@@ -27,6 +27,7 @@ STATES: dict[str, State] = {
     "erased": State("erased", "", "delete_forever"),
     # an erasure's case
     "hidden": State("hidden", "info", "visibility_off"),
+    "scoped": State("scoped", "info", "checklist"),
     "shredded": State("shredded", "info", "delete"),
     "scrubbed": State("scrubbed", "info", "cleaning_services"),
     "verified": State("verified", "info", "fact_check"),
@@ -59,7 +60,7 @@ STATES: dict[str, State] = {
 }
 UNFINISHED = frozenset({"received", "parsed", "chunked", "embedded"})
 OPEN_STATES = frozenset(
-    {"received", "hidden", "shredded", "scrubbed", "verified", "incomplete", "held"}
+    {"received", "hidden", "scoped", "shredded", "scrubbed", "verified", "incomplete", "held"}
 )
 DOCUMENT_STATES = ("received", "parsed", "chunked", "embedded", "ready", "failed")
 

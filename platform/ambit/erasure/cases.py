@@ -7,7 +7,7 @@ where the rows say.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal
@@ -17,21 +17,22 @@ from django.db import connection
 from django.utils import timezone
 
 from ambit.corpus.holdings import versions_of
-from ambit.erasure.models import Erasure, ErasureHolding, ErasureItem
+from ambit.erasure.models import Erasure, ErasureHolding, ErasureItem, ErasureState
 from ambit.erasure.registry import HOLDINGS
 from ambit.erasure.types import Remaining
-from tenants.audit import current_actor
+from tenants.audit import current_actor, record
 from tenants.holding import HoldingFailed, Scope
 
 logger = logging.getLogger(__name__)
 
-MarkedState = Literal["shredded", "scrubbed", "verified", "closed", "incomplete", "held"]
+MarkedState = Literal["scoped", "shredded", "scrubbed", "verified", "closed", "incomplete", "held"]
 BATCH_ROWS = 1000
 # When a case came into each of its states, in the usual order.
 TIMES = (
     "received",
     "identified",
     "hidden",
+    "scoped",
     "shredded",
     "scrubbed",
     "verified",
@@ -131,28 +132,43 @@ def add_items(case_id: UUID, scope: Scope) -> bool:
     return items.count() > n_before
 
 
-def count_found(scope: Scope) -> dict[str, int]:
-    """Return what each holding has of a scope now; one out of reach counts nothing and is logged.
+def count_found(scope: Scope) -> dict[str, int | None]:
+    """Return what each holding has of a scope now; None for one out of reach, which is logged.
 
     The verification that follows asks it again, and without an answer the case stays incomplete.
     """
-    found = {}
+    found: dict[str, int | None] = {}
     for holding in HOLDINGS:
         try:
             found[holding.name] = holding.find(scope)
         except HoldingFailed:
             logger.warning("erasure.holding_out_of_reach", extra={"holding": holding.name})
-            found[holding.name] = 0
+            found[holding.name] = None
     return found
 
 
-def note_found(case_id: UUID, found: dict[str, int]) -> None:
+def note_found(case_id: UUID, found: Mapping[str, int | None]) -> None:
     """Add what is there now to what was destroyed before: a count never shrinks."""
     noted = _noted(case_id)
     for name, n in found.items():
         row = noted.get(name) or ErasureHolding(erasure_id=case_id, name=name)
-        row.found = max(row.found, row.destroyed + n)
+        row.found = max(row.found, row.destroyed + (n or 0))
         row.save()
+
+
+def note_scoped(case_id: UUID, found: Mapping[str, int | None]) -> None:
+    """Bring a case that is hidden into the state scoped, with what was counted, once every place has answered.
+
+    Nothing of it is destroyed before. Where a place does not answer the case goes on and never was scoped: a state
+    that its receipt does not list was not reached.
+    """
+    if lock_case(case_id).state != ErasureState.HIDDEN or None in found.values():
+        return
+    # Of what was held something may be left when all else is gone.
+    if ErasureHolding.objects.filter(erasure_id=case_id, destroyed__gt=0).exists():
+        return
+    mark(case_id, "scoped")
+    record("erasure.scoped", object_id=case_id, counts={name: n for name, n in found.items() if n})
 
 
 def note_destroyed(case_id: UUID, *, name: str, still_there: int) -> None:

@@ -12,6 +12,7 @@ class ErasureState(models.TextChoices):
 
     RECEIVED = "received", "Received"
     HIDDEN = "hidden", "Hidden"
+    SCOPED = "scoped", "Scoped"
     SHREDDED = "shredded", "Shredded"
     SCRUBBED = "scrubbed", "Scrubbed"
     VERIFIED = "verified", "Verified"
@@ -46,6 +47,8 @@ class Erasure(TenantModel):
     # The highest share of its time, in percent, that the case was brought to mind at.
     alarmed_percent = models.PositiveSmallIntegerField(default=0)
     hidden_at = models.DateTimeField(null=True)
+    # When what it covers had been counted in every place, before anything of it was destroyed.
+    scoped_at = models.DateTimeField(null=True)
     # When rows, files and keys were destroyed: what is left of them on disk opens no more.
     shredded_at = models.DateTimeField(null=True)
     # The transaction that had destroyed all by then, 0: none yet; and the files its tables were in.

@@ -62,7 +62,7 @@ def get_receipt(*, erasure_id: UUID, serial: int | None = None) -> dict[str, Any
 
 
 def holding_counts(
-    found: Mapping[str, int],
+    found: Mapping[str, int | None],
     *,
     destroyed: Mapping[str, int] | None = None,
     remaining: Mapping[str, int | None] | None = None,
@@ -70,7 +70,7 @@ def holding_counts(
     """Return the counts of every holding in the order of the registry."""
     gone, left = destroyed or {}, remaining or {}
     return tuple(
-        HoldingCount(h.name, h.title, found[h.name], gone.get(h.name, 0), left.get(h.name))
+        HoldingCount(h.name, h.title, found[h.name] or 0, gone.get(h.name, 0), left.get(h.name))
         for h in HOLDINGS
         if h.name in found
     )

@@ -30,6 +30,7 @@ from ambit.erasure.cases import (
     lock_case,
     next_moment,
     note_found,
+    note_scoped,
     requester,
     scope_of,
     this_transaction,
@@ -158,7 +159,9 @@ def take_up(case_id: UUID) -> Case:
         watch(case)
         covered = scope_of(case)
         scope = without_held(covered)
-        note_found(case_id, count_found(scope))
+        found = count_found(scope)
+        note_found(case_id, found)
+        note_scoped(case_id, found)
         held = held_among((*covered.document_ids, *covered.member_ids))
         return Case(case_id, scope, covered, held, settled)
 

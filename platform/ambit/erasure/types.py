@@ -14,6 +14,7 @@ StateName = Literal[
     "received",
     "identified",
     "hidden",
+    "scoped",
     "shredded",
     "scrubbed",
     "verified",

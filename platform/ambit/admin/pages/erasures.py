@@ -54,7 +54,7 @@ PER_PAGE = 50
 # How far back a filter by state looks.
 SEARCHED = 1000
 AMBIGUOUS = "This names more than one member. Use the member id. Nothing was hidden."
-STEPS = ("received", "identified", "hidden", "shredded", "scrubbed", "verified", "closed")
+STEPS = ("received", "identified", "hidden", "scoped", "shredded", "scrubbed", "verified", "closed")
 IDENTITIES = (
     ("verified", "Yes: we know that the person is who they say"),
     ("pending", "Not yet: receive the request and check"),

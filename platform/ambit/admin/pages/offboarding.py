@@ -28,7 +28,7 @@ from ambit.erasure.queries import ReceiptNotReady
 from tenants.ids import public_id
 
 ROLES: Final = ("operator",)
-STEPS = ("received", "hidden", "shredded", "scrubbed", "verified", "closed")
+STEPS = ("received", "hidden", "scoped", "shredded", "scrubbed", "verified", "closed")
 CONSEQUENCES = (
     "From now on all its keys are refused and nobody can sign in.",
     "Everything of it is destroyed: documents, answers, people, groups, keys, exports, files, notices not sent yet.",
