@@ -6,8 +6,8 @@ MADE := $(VENV)/made.stamp
 INSTALLED := $(VENV)/installed.stamp
 DEVELOPED := $(VENV)/developed.stamp
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet --quiet
-# A file's tests stay together: they share what its fixtures start.
-IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+# Tests that share what their fixtures start stay together: see tests/conftest.py.
+IN_PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
