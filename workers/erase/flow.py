@@ -7,12 +7,14 @@ after a SIGKILL between any two side effects the next worker begins again and en
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from ambit.erasure.waiting import note_keys_missing
 from ambit.jobs.services import Claim, finish, keep, put_back
 from ambit.keys.keyring import KeyUnavailable
 from ambit.scrub.blocked import ScrubBlocked
 from tenants.audit import Actor, acting_as
+from tenants.holding import Scope
 from tenants.scope import tenant_scope
 from workers.erase.destroy import destroy
 from workers.erase.find import find, find_document
@@ -52,10 +54,11 @@ def _erase(held: Claim) -> None:
     if case is None:
         _finish(held)
         return
-    destroy(held, case.scope, case_id=case.id)
     if not case.has_keys:
+        destroy(held, case.scope, case_id=case.id, first=_without_people(case.scope))
         _wait_for_keys(held)
         return
+    destroy(held, case.scope, case_id=case.id)
     if not case.settled:
         logger.info("erase.unsettled", extra={"object_id": str(held.object_id)})
         put_back(held, delay_s=UNSETTLED_DELAY_S, counted=False)
@@ -74,6 +77,11 @@ def _erase(held: Claim) -> None:
         put_back(held, delay_s=0, counted=False)
         return
     _come_back(held, verdict)
+
+
+def _without_people(scope: Scope) -> Scope:
+    """Leave out members, who are shut out already: by their identifiers the rest is looked for later."""
+    return replace(scope, member_ids=(), key_ids=(), account_ids=())
 
 
 def _wait_for_keys(held: Claim) -> None:

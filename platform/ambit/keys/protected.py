@@ -69,6 +69,9 @@ def read(path: str, parse: Callable[[dict[str, Any]], T], *, context: str) -> T:
             return _read_anew(path, parse, context)
         except KeyStoreDown:
             # It serves until its time is over, and is not asked for again meanwhile by every reader.
+            now = time.monotonic()
+            if now >= held.until:
+                raise
             held.fresh_until = now + (held.until - now) * FRESH
         finally:
             held.is_asked = False

@@ -1,0 +1,127 @@
+"""An erasure while keys are away: what can be destroyed is, the case waits and says so, and then ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+import pytest
+from django.conf import settings
+
+from ambit.corpus.models import Document, Subject
+from ambit.corpus.subjects import subject_mac
+from ambit.corpus.types import SubjectRef
+from ambit.erasure.queries import ReceiptNotReady
+from ambit.erasure.reasons import UNREADABLE
+from ambit.erasure.waiting import KEYS, WORDS
+from tenants.models import Member
+from tests.database.erasures import (
+    Town,
+    documents_seen,
+    file_for,
+    inhabit,
+    receipt_of,
+    rows_of,
+    view_of,
+    work_on,
+    work_until_it_waits,
+)
+from tests.database.worlds import Passage, publish, unit, working
+
+CONTENT = ("documentkey", "chunk", "chunkvector", "chunklexemes", "subject", "mention")
+
+
+@pytest.fixture
+def town(_database: None) -> Town:
+    return inhabit(n_chunks=1)
+
+
+@contextmanager
+def _lost(tenant_id: UUID) -> Iterator[None]:
+    """Let a tenant's keys be gone until the block ends."""
+    path = Path(settings.AMBIT_KEYRING_DIR) / f"{tenant_id}.json"
+    aside = path.rename(path.with_suffix(".aside"))
+    try:
+        yield
+    finally:
+        aside.rename(path)
+
+
+def test_a_case_destroys_what_it_can_without_keys_and_says_what_it_waits_for(
+    town: Town, superuser: psycopg.Connection
+) -> None:
+    case_id = file_for(town)
+
+    with _lost(town.tenant_id):
+        waiting = work_until_it_waits(town.tenant_id, case_id)
+        with pytest.raises(ReceiptNotReady):
+            receipt_of(town.tenant_id, case_id)
+
+    assert (waiting.waits_for, waiting.reason) == (WORDS[KEYS], UNREADABLE)
+    # The person's own record is still there, by which more of theirs may be found: nothing is called shredded.
+    assert waiting.state == "hidden"
+    rows = rows_of(superuser, town.tenant_id)
+    left = [
+        row
+        for table in CONTENT
+        for row in rows[f"corpus_{table}"]
+        if any(str(one) in row for one in town.about_alice)
+    ]
+    assert left == []
+    assert any(str(town.alice) in row for row in rows["tenants_member"])
+    found = {h.name: (h.found, h.destroyed) for h in waiting.holdings if h.found}
+    assert found["members"] == (1, 0)
+    assert found["document_keys"] == (3, 3)
+
+
+def test_a_case_goes_on_by_itself_when_keys_are_back(town: Town) -> None:
+    case_id = file_for(town)
+    with _lost(town.tenant_id):
+        work_until_it_waits(town.tenant_id, case_id)
+
+    closed = work_on(town.tenant_id, case_id)
+
+    assert (closed.state, closed.waits_for) == ("closed", "")
+    assert receipt_of(town.tenant_id, case_id)["outcome"] == "destroyed"
+    assert closed.reason == "Art. 17 GDPR"
+    assert documents_seen(town) == {town.uploaded_by_alice, town.about_namesake, town.about_bob}
+
+
+def test_what_came_in_late_is_looked_for_once_keys_are_back(town: Town) -> None:
+    # Declares her by another identifier than the request names, which only a keyed hash finds.
+    late = publish(
+        tenant_id=town.tenant_id,
+        by=town.bob,
+        collection_id=town.collection_id,
+        passages=[Passage("late", unit(1))],
+    )
+    case_id = file_for(town)
+    with working(town.tenant_id, custody=True):
+        external = SubjectRef("external_id", Member.objects.get(pk=town.alice).external_id)
+        Subject.objects.create(
+            document_id=late,
+            audience_id=Document.objects.get(pk=late).audience_id,
+            type=external.type,
+            value_mac=subject_mac(external),
+        )
+
+    with _lost(town.tenant_id):
+        waiting = work_until_it_waits(town.tenant_id, case_id)
+    closed = work_on(town.tenant_id, case_id)
+
+    assert closed.counts["document"] == waiting.counts["document"] + 1
+    assert late not in documents_seen(town)
+
+
+def test_waiting_costs_no_attempt(town: Town) -> None:
+    case_id = file_for(town)
+    with _lost(town.tenant_id):
+        for _ in range(3):
+            work_until_it_waits(town.tenant_id, case_id)
+
+        assert view_of(town.tenant_id, case_id).attempts == 0
+
+    assert work_on(town.tenant_id, case_id).attempts == 1
