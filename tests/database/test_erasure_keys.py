@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,18 +19,23 @@ from ambit.erasure.queries import ReceiptNotReady
 from ambit.erasure.reasons import UNREADABLE
 from ambit.erasure.waiting import KEYS, WORDS
 from tenants.models import Member
+from tenants.scope import custody_scope
 from tests.database.erasures import (
     Town,
     documents_seen,
     file_for,
     inhabit,
+    keep_from_workers,
     receipt_of,
     rows_of,
+    take,
     view_of,
     work_on,
     work_until_it_waits,
 )
+from tests.database.readers import Begin
 from tests.database.worlds import Passage, publish, unit, working
+from workers.erase.flow import erase
 
 CONTENT = ("documentkey", "chunk", "chunkvector", "chunklexemes", "subject", "mention")
 
@@ -90,29 +96,64 @@ def test_a_case_goes_on_by_itself_when_keys_are_back(town: Town) -> None:
     assert documents_seen(town) == {town.uploaded_by_alice, town.about_namesake, town.about_bob}
 
 
-def test_what_came_in_late_is_looked_for_once_keys_are_back(town: Town) -> None:
-    # Declares her by another identifier than the request names, which only a keyed hash finds.
-    late = publish(
+def _document(town: Town) -> UUID:
+    return publish(
         tenant_id=town.tenant_id,
         by=town.bob,
         collection_id=town.collection_id,
         passages=[Passage("late", unit(1))],
     )
-    case_id = file_for(town)
-    with working(town.tenant_id, custody=True):
+
+
+def _declare_alice(town: Town, document_id: UUID) -> None:
+    """Declare her by another identifier than the request names, which only a keyed hash finds."""
+    with custody_scope():
         external = SubjectRef("external_id", Member.objects.get(pk=town.alice).external_id)
         Subject.objects.create(
-            document_id=late,
-            audience_id=Document.objects.get(pk=late).audience_id,
+            document_id=document_id,
+            audience_id=Document.objects.get(pk=document_id).audience_id,
             type=external.type,
             value_mac=subject_mac(external),
         )
+
+
+def test_what_came_in_late_is_looked_for_once_keys_are_back(town: Town) -> None:
+    late = _document(town)
+    case_id = file_for(town)
+    with working(town.tenant_id):
+        _declare_alice(town, late)
 
     with _lost(town.tenant_id):
         waiting = work_until_it_waits(town.tenant_id, case_id)
     closed = work_on(town.tenant_id, case_id)
 
     assert closed.counts["document"] == waiting.counts["document"] + 1
+    assert late not in documents_seen(town)
+
+
+def test_what_was_under_way_at_the_request_is_found_by_each_of_the_persons_identifiers(
+    town: Town, begin: Begin
+) -> None:
+    late, declared, go_on = _document(town), threading.Event(), threading.Event()
+
+    def declare() -> None:
+        _declare_alice(town, late)
+        declared.set()
+        assert go_on.wait(30)
+
+    other = begin(town.tenant_id, declare)
+    assert declared.wait(30)
+    case_id = file_for(town)
+    held = take(town.tenant_id, case_id)
+    assert held is not None
+    # The worker comes before that commits.
+    erase(held)
+    with working(town.tenant_id):
+        keep_from_workers()
+    go_on.set()
+    other.result()
+
+    assert work_on(town.tenant_id, case_id).state == "closed"
     assert late not in documents_seen(town)
 
 

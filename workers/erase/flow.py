@@ -54,15 +54,16 @@ def _erase(held: Claim) -> None:
     if case is None:
         _finish(held)
         return
-    if not case.has_keys:
+    if not (case.has_keys and case.settled):
         destroy(held, case.scope, case_id=case.id, first=_without_people(case.scope))
+    if not case.has_keys:
         _wait_for_keys(held)
         return
-    destroy(held, case.scope, case_id=case.id)
     if not case.settled:
         logger.info("erase.unsettled", extra={"object_id": str(held.object_id)})
         put_back(held, delay_s=UNSETTLED_DELAY_S, counted=False)
         return
+    destroy(held, case.scope, case_id=case.id)
     try:
         scrub(held, case)
     except ScrubBlocked as blocked:
