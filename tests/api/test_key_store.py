@@ -56,7 +56,8 @@ def _begin_anew() -> None:
 
 def _probe() -> dict[str, str]:
     health._last["at"] = 0.0
-    found: dict[str, str] = PROBE.get("/readyz").json()["parts"]
+    answer = PROBE.get("/readyz")
+    found: dict[str, str] = answer.json()["parts"] | {"status": str(answer.status_code)}
     return found
 
 
@@ -69,7 +70,9 @@ def _n_documents(cast: Cast) -> int:
         return Document.objects.count()
 
 
-def test_with_the_store_down_what_is_in_memory_goes_on_and_the_probe_tells(bao: Bao) -> None:
+def test_with_the_store_down_what_is_in_memory_goes_on_and_the_probe_tells(
+    bao: Bao, embeddings: Stack
+) -> None:
     cast = make_cast()
     publish(cast.alice, cast.here)
     before = _probe()
@@ -84,7 +87,7 @@ def test_with_the_store_down_what_is_in_memory_goes_on_and_the_probe_tells(bao: 
     assert (found.status_code, len(found.json()["results"])) == (200, 1)
     assert accepted.status_code == 202
     assert (before["key_store"], probe["key_store"]) == ("ready", "not_ready")
-    assert probe["keyring"] == "ready"
+    assert (probe["keyring"], probe["status"]) == ("ready", "200")
     assert (shown.ok, shown.words) == (False, "does not answer")
 
 

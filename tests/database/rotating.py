@@ -22,10 +22,14 @@ from ambit.erasure.services import refuse_erasure
 from ambit.export.queries import list_exports
 from ambit.notices.queries import list_webhooks
 from ambit.notices.services import create_webhook
+from ambit.rotation.flow import Rotated, retire, rotate
+from tenants.audit import Actor, acting_as
 from tenants.models import AuditEvent
 from tests.database.erasures import Town, file_pending, inhabit, keep_from_workers, seen_by
 from tests.database.holding import hold
 from tests.database.worlds import working
+
+OPERATOR = Actor("operator", None)
 
 
 def inhabit_with_every_key() -> Town:
@@ -104,3 +108,15 @@ def told_of_keys(tenant_id: UUID) -> list[Told]:
     with working(tenant_id):
         events = AuditEvent.objects.filter(action__startswith="keys.").order_by("at", "id")
         return [Told(event.action, event.counts) for event in events]
+
+
+def turn(tenant_id: UUID) -> Rotated:
+    """Rotate as the command does."""
+    with acting_as(OPERATOR):
+        return rotate(tenant_id)
+
+
+def retire_old(tenant_id: UUID, *, patience_s: float = 20) -> tuple[int, ...]:
+    """Destroy the old keys, on the one machine there is."""
+    with acting_as(OPERATOR):
+        return retire(tenant_id, seen_by_all_s=0, patience_s=patience_s)

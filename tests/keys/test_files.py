@@ -191,7 +191,8 @@ def test_a_destroyed_file_is_gone_with_its_bytes_and_does_not_come_back(
 def test_who_reads_while_keys_are_replaced_gets_them_whole(keyring: Path) -> None:
     tenant_id = _make()
     first = tenant_keys(tenant_id).wrapping[1]
-    over, seen, wrong = threading.Event(), set(), []
+    over, seen = threading.Event(), set()
+    wrong: list[object] = []
 
     def look() -> None:
         while not over.is_set():
