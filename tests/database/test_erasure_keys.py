@@ -23,6 +23,7 @@ from tenants.scope import custody_scope
 from tests.database.erasures import (
     Town,
     documents_seen,
+    file,
     file_for,
     inhabit,
     keep_from_workers,
@@ -34,7 +35,7 @@ from tests.database.erasures import (
     work_until_it_waits,
 )
 from tests.database.readers import Begin
-from tests.database.worlds import Passage, publish, unit, working
+from tests.database.worlds import Passage, make_member, publish, unit, working
 from workers.erase.flow import erase
 
 CONTENT = ("documentkey", "chunk", "chunkvector", "chunklexemes", "subject", "mention")
@@ -81,6 +82,24 @@ def test_a_case_destroys_what_it_can_without_keys_and_says_what_it_waits_for(
     found = {h.name: (h.found, h.destroyed) for h in waiting.holdings if h.found}
     assert found["members"] == (1, 0)
     assert found["document_keys"] == (3, 3)
+
+
+def test_of_a_person_without_documents_nothing_goes_without_keys(town: Town) -> None:
+    with working(town.tenant_id):
+        member_id = make_member("Zoe")
+    case_id = file(town.tenant_id, subject=SubjectRef("member", str(member_id))).id
+    assert case_id is not None
+
+    with _lost(town.tenant_id):
+        work_until_it_waits(town.tenant_id, case_id)
+        with working(town.tenant_id):
+            still_there = Member.objects.filter(pk=member_id).exists()
+    closed = work_on(town.tenant_id, case_id)
+
+    assert still_there
+    assert closed.state == "closed"
+    with working(town.tenant_id):
+        assert not Member.objects.filter(pk=member_id).exists()
 
 
 def test_a_case_goes_on_by_itself_when_keys_are_back(town: Town) -> None:

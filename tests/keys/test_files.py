@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 from pytest_django import Settings
 
-from ambit.keys import protected
+from ambit.keys import durable, protected
 from ambit.keys.chosen import store_named
 from ambit.keys.keyring import (
     KeyInUse,
@@ -188,6 +188,27 @@ def test_a_destroyed_file_is_gone_with_its_bytes_and_does_not_come_back(
     assert tenant_keys(other).current == 1
 
 
+def test_nothing_is_written_in_the_place_of_a_file_that_is_gone(keyring: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        durable.replace(keyring / "gone.json", "{}")
+
+    assert list(keyring.iterdir()) == []
+
+
+def test_a_file_is_destroyed_after_who_changes_it_and_not_meanwhile(keyring: Path) -> None:
+    tenant_id = _make()
+    with durable.changing(keyring):
+        destroyer = threading.Thread(target=destroy_tenant_keys, args=(tenant_id,))
+        destroyer.start()
+        destroyer.join(0.3)
+        waited = destroyer.is_alive()
+        assert _file(keyring, tenant_id).exists()
+    destroyer.join()
+
+    assert waited
+    assert not _file(keyring, tenant_id).exists()
+
+
 def test_who_reads_while_keys_are_replaced_gets_them_whole(keyring: Path) -> None:
     tenant_id = _make()
     first = tenant_keys(tenant_id).wrapping[1]
@@ -210,11 +231,13 @@ def test_who_reads_while_keys_are_replaced_gets_them_whole(keyring: Path) -> Non
     readers = [threading.Thread(target=look) for _ in range(3)]
     for reader in readers:
         reader.start()
-    for _ in range(40):
-        add_wrapping_key(tenant_id)
-    over.set()
-    for reader in readers:
-        reader.join()
+    try:
+        for _ in range(40):
+            add_wrapping_key(tenant_id)
+    finally:
+        over.set()
+        for reader in readers:
+            reader.join()
 
     assert wrong == []
     assert len(seen) > 1

@@ -33,9 +33,11 @@ def destroy(held: Claim, scope: Scope, *, case_id: UUID | None, first: Scope | N
     has the job by now.
     """
     destroyed = {}
+    # An empty one is not none: then nothing goes yet.
+    now = scope if first is None else first
     for holding in HOLDINGS:
         try:
-            destroyed[holding.name] = _destroy_in(held, scope, holding, case_id, first or scope)
+            destroyed[holding.name] = _destroy_in(held, scope, holding, case_id, now)
         except HoldingFailed:
             logger.warning("erase.holding_out_of_reach", extra={"holding": holding.name})
     counts = {name: n for name, n in destroyed.items() if n}
@@ -60,10 +62,10 @@ def destroy(held: Claim, scope: Scope, *, case_id: UUID | None, first: Scope | N
 
 
 def _destroy_in(
-    held: Claim, scope: Scope, holding: Holding, case_id: UUID | None, first: Scope
+    held: Claim, scope: Scope, holding: Holding, case_id: UUID | None, now: Scope
 ) -> int:
     before = after = 0
-    parts = list(first.parts(n_documents=PART_DOCUMENTS))
+    parts = list(now.parts(n_documents=PART_DOCUMENTS))
     for part in parts:
         with tenant_scope(held.tenant_id, custody=True):
             keep(held)

@@ -44,45 +44,44 @@ def erase(held: Claim) -> None:
     """
     with acting_as(WORKER):
         try:
-            _erase(held)
+            case = find(held)
+            if case is None:
+                _finish(held)
+                return
+            if not (case.has_keys and case.settled):
+                # More may be found, by identifiers of the person's own record: that goes last.
+                first = _without_people(case.scope)
+                destroy(held, case.scope, case_id=case.id, first=first)
+                _wait_for_the_rest(held, has_keys=case.has_keys)
+                return
+            destroy(held, case.scope, case_id=case.id)
+            scrub(held, case)
+            verdict = verify(held, case.scope, covered=case.covered, case_id=case.id)
+            if not write_receipt(held, case, verdict):
+                logger.info("erase.hold_released", extra={"object_id": str(held.object_id)})
+                put_back(held, delay_s=0, counted=False)
+                return
+            _come_back(held, verdict)
+        except ScrubBlocked as blocked:
+            names = {"object_id": str(held.object_id), "reason": blocked.reason}
+            logger.warning("erase.scrub_waits", extra=names)
+            delay_s = BUSY_DELAY_S if blocked.reason == "busy" else BLOCKED_DELAY_S
+            put_back(held, delay_s=delay_s, counted=False)
         except KeyUnavailable:
             _wait_for_keys(held)
 
 
-def _erase(held: Claim) -> None:
-    case = find(held)
-    if case is None:
-        _finish(held)
-        return
-    if not (case.has_keys and case.settled):
-        destroy(held, case.scope, case_id=case.id, first=_without_people(case.scope))
-    if not case.has_keys:
+def _without_people(scope: Scope) -> Scope:
+    """Return what a scope covers beside members, who are shut out already, and what they act with."""
+    return replace(scope, member_ids=(), key_ids=(), account_ids=())
+
+
+def _wait_for_the_rest(held: Claim, *, has_keys: bool) -> None:
+    if not has_keys:
         _wait_for_keys(held)
         return
-    if not case.settled:
-        logger.info("erase.unsettled", extra={"object_id": str(held.object_id)})
-        put_back(held, delay_s=UNSETTLED_DELAY_S, counted=False)
-        return
-    destroy(held, case.scope, case_id=case.id)
-    try:
-        scrub(held, case)
-    except ScrubBlocked as blocked:
-        names = {"object_id": str(held.object_id), "reason": blocked.reason}
-        logger.warning("erase.scrub_waits", extra=names)
-        delay_s = BUSY_DELAY_S if blocked.reason == "busy" else BLOCKED_DELAY_S
-        put_back(held, delay_s=delay_s, counted=False)
-        return
-    verdict = verify(held, case.scope, covered=case.covered, case_id=case.id)
-    if not write_receipt(held, case, verdict):
-        logger.info("erase.hold_released", extra={"object_id": str(held.object_id)})
-        put_back(held, delay_s=0, counted=False)
-        return
-    _come_back(held, verdict)
-
-
-def _without_people(scope: Scope) -> Scope:
-    """Leave out members, who are shut out already: by their identifiers the rest is looked for later."""
-    return replace(scope, member_ids=(), key_ids=(), account_ids=())
+    logger.info("erase.unsettled", extra={"object_id": str(held.object_id)})
+    put_back(held, delay_s=UNSETTLED_DELAY_S, counted=False)
 
 
 def _wait_for_keys(held: Claim) -> None:
