@@ -30,7 +30,7 @@ def test_ready_names_every_part(embeddings: Stack) -> None:
 
     assert response.status_code == 200, response.content
     assert response.json()["parts"] == dict.fromkeys(
-        ["postgres", "redis", "embeddings", "isolation"], "ready"
+        ["postgres", "redis", "embeddings", "isolation", "keyring"], "ready"
     )
 
 

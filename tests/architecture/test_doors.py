@@ -47,6 +47,7 @@ RAW_SQL = {
     "ambit.scan.server": "reads Postgres' catalogue and statistics, as a superuser",
     "ambit.jobs.holdings": "verifies an erasure by another route than the ORM",
     "ambit.jobs.services": "the dispatcher looks for work nobody does",
+    "ambit.rotation.rewrap": "row locks that wait for nobody, and columns named by a registry",
     "tenants.holdings": "verifies an erasure by another route than the ORM",
     "tenants.rls": "the policies themselves",
     "tenants.scope": "sets what the policies read",

@@ -26,6 +26,8 @@ NOT_ANSWERED = {
     "ambit.jobs.services.ClaimLost": "of the workers",
     "ambit.corpus.graphs.AlreadyArranging": "of the workers and of a command",
     "ambit.keys.sealing.CannotOpen": "a fault: something was altered",
+    "ambit.keys.durable.ChangedByAnother": "of commands",
+    "ambit.keys.keyring.KeyInUse": "a fault",
     "ambit.files.store.FileMissing": "answered as ContentNotReady",
     "ambit.inference.http.InvalidServerUrl": "a fault of the settings",
     "ambit.inference.vllm.InvalidCacheSalt": "a fault",

@@ -151,7 +151,8 @@ class ErasureOutput(Output):
     counts = serializers.DictField(child=serializers.IntegerField())
     held = HeldOutput(many=True, help_text="What is under a hold now, and left until its release.")
     waits_for = serializers.CharField(
-        allow_blank=True, help_text="Why the scrub has to wait; empty: it does not."
+        allow_blank=True,
+        help_text="What the case waits for, its scrub or the tenant's keys; empty: for nothing.",
     )
     also_open = serializers.ListField(
         child=PublicId("erasure"),

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -24,6 +25,7 @@ from ambit.api.permissions import PUBLIC
 from ambit.api.shapes import Output
 from ambit.api.views import AmbitView
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable, embed_query
+from ambit.keys.chosen import chosen_store
 
 # A probe may come every second from several places; what it finds is asked once in this time.
 FRESH_S = 2.0
@@ -67,8 +69,9 @@ class ReadyView(AmbitView):
         """Say whether requests can be served, and which part is missing where not."""
         parts = _fresh_parts(self.isolation_faults)
         words = {name: "ready" if ok else "not_ready" for name, ok in parts.items()}
-        # Accepted uploads are safe without Redis: it delays work and refuses none.
-        ready = all(ok for name, ok in parts.items() if name != "redis")
+        # Accepted uploads are safe without Redis: it delays work and refuses none. Without the key store
+        # those whose keys are in memory go on, and another server would not have it either.
+        ready = all(ok for name, ok in parts.items() if name not in {"redis", "key_store"})
         body = {"status": "ready" if ready else "not_ready", "parts": words}
         if ready:
             return Response(body)
@@ -114,7 +117,10 @@ def _fresh_parts(isolation_faults: Callable[[], list[str]] | None) -> dict[str, 
             "redis": _redis_answers(),
             "embeddings": _embeddings_answer(),
             "isolation": _isolation_holds(isolation_faults),
+            "keyring": Path(settings.AMBIT_KEYRING_DIR).is_dir(),
         }
+        if (store := chosen_store()) is not None:
+            parts["key_store"] = store.answers()
         _last.update(at=time.monotonic(), pid=os.getpid(), parts=parts)
     found: dict[str, bool] = _last["parts"]
     return found

@@ -6,6 +6,7 @@ Nothing set: the embedded parts of AMBIT_DATA_DIR. AMBIT_MODE=production: a miss
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ambit.config.env import (
     env_int,
     env_required,
     env_str,
+    env_url,
     read_calibration,
 )
 from ambit.corpus.languages import CONFIGURATIONS, primary_subtag
@@ -237,6 +239,33 @@ AMBIT_KEYRING_DIR = Path(
         lambda: str(EMBEDDED.keyring_dir),
     )
 )
+# What protects the files of the keyring: nothing but their mode, or a key that never leaves its store.
+AMBIT_KEY_STORE = env_str("AMBIT_KEY_STORE", "file")
+if AMBIT_KEY_STORE not in {"file", "openbao", "kms"}:
+    raise InvalidSetting(f"AMBIT_KEY_STORE must be file, openbao or kms; it is {AMBIT_KEY_STORE!r}")
+# How long what a store unwrapped stays in a process's memory.
+AMBIT_KEY_CACHE_S = env_int("AMBIT_KEY_CACHE_S", default=300, minimum=1)
+AMBIT_OPENBAO_URL = env_url("AMBIT_OPENBAO_URL")
+AMBIT_OPENBAO_TOKEN_FILE = env_str("AMBIT_OPENBAO_TOKEN_FILE")
+AMBIT_OPENBAO_KEY = env_str("AMBIT_OPENBAO_KEY", "transit/ambit")
+AMBIT_OPENBAO_CA_FILE = env_str("AMBIT_OPENBAO_CA_FILE")
+AMBIT_KMS_COMMAND = shlex.split(env_str("AMBIT_KMS_COMMAND"))
+# What that program sees of our environment: what its own tools need, and none of our secrets.
+AMBIT_KMS_ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("AMBIT_", "DATABASE_URL", "REDIS_URL"))
+}
+if AMBIT_KEY_STORE == "openbao" and not AMBIT_OPENBAO_URL:
+    raise InvalidSetting("Set AMBIT_OPENBAO_URL: AMBIT_KEY_STORE is openbao")
+if AMBIT_OPENBAO_URL and not AMBIT_OPENBAO_TOKEN_FILE:
+    raise InvalidSetting("Set AMBIT_OPENBAO_TOKEN_FILE to the file that holds OpenBao's token")
+if "/" not in AMBIT_OPENBAO_KEY:
+    raise InvalidSetting(
+        f"AMBIT_OPENBAO_KEY must be a mount, a slash and a key's name; it is {AMBIT_OPENBAO_KEY!r}"
+    )
+if AMBIT_KEY_STORE == "kms" and not AMBIT_KMS_COMMAND:
+    raise InvalidSetting("Set AMBIT_KMS_COMMAND: AMBIT_KEY_STORE is kms")
 # Where copies of what the audit log signed go; best where the database's administrator cannot write.
 AMBIT_AUDIT_COPIES_DIR = Path(
     _production(

@@ -173,9 +173,10 @@ def mark(case_id: UUID, state: MarkedState, *, attempt: int | None = None) -> No
     case = lock_case(case_id)
     case.state = state
     setattr(case, f"{state}_at", next_moment(case))
+    case.waits_for = ""
     if attempt is not None:
         case.attempts = attempt
-    case.save(update_fields=["state", f"{state}_at", "attempts"])
+    case.save(update_fields=["state", f"{state}_at", "attempts", "waits_for"])
 
 
 def _number(statement: str) -> int:

@@ -13,11 +13,11 @@ from ambit.erasure.cases import TIMES, CaseNotFound
 from ambit.erasure.holds import held_back_by_case
 from ambit.erasure.models import Erasure, ErasureHolding, ErasureItem, Receipt
 from ambit.erasure.outlook import open_cases_beside
-from ambit.erasure.reasons import open_reason
+from ambit.erasure.reasons import read_reason
 from ambit.erasure.receipts import said_in
 from ambit.erasure.registry import HOLDINGS
 from ambit.erasure.types import ErasureView, HeldBack, HoldingCount, StateTime
-from ambit.scrub.blocked import WORDS
+from ambit.erasure.waiting import WORDS
 from tenants.ids import public_id
 
 ErasureNotFound = CaseNotFound
@@ -141,7 +141,7 @@ def _view(
         dry_run=False,
         subject_type=case.subject_type,
         subject_hash=bytes(case.subject_mac).hex() if case.subject_mac is not None else None,
-        reason=open_reason(case.reason_sealed, object_id=case.pk, field="reason"),
+        reason=read_reason(case.reason_sealed, object_id=case.pk, field="reason"),
         requested_by_kind=case.requested_by_kind,
         requested_by_id=case.requested_by_id,
         received_at=case.received_at,
@@ -157,8 +157,8 @@ def _view(
         n_shared_documents=case.n_shared_documents,
         n_confirmed_documents=case.n_confirmed_documents,
         extended_at=case.extended_at,
-        extension_reason=open_reason(case.extension_sealed, object_id=case.pk, field="extension"),
-        refusal_reason=open_reason(case.refusal_sealed, object_id=case.pk, field="refusal"),
+        extension_reason=read_reason(case.extension_sealed, object_id=case.pk, field="extension"),
+        refusal_reason=read_reason(case.refusal_sealed, object_id=case.pk, field="refusal"),
         held=held,
         shredded_xid=case.shredded_xid,
         log_position=case.log_position,

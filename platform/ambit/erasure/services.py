@@ -50,6 +50,7 @@ from ambit.erasure.types import Case, ErasureView, StateTime
 from ambit.export.holdings import exports_about, stop_handing_out
 from ambit.jobs.kinds import ERASE
 from ambit.jobs.services import enqueue
+from ambit.keys.keyring import KeyUnavailable
 from tenants.audit import record
 from tenants.holding import Scope
 from tenants.holdings import hide_member, trace_member
@@ -148,7 +149,7 @@ def take_up(case_id: UUID) -> Case:
         # Asked before looking: whatever is committed by then is seen below.
         settled = is_settled(case)
         noted = scope_of(case)
-        late = _late(case, noted)
+        late, has_keys = _late(case, noted)
         _hide(late.document_ids, noted.member_ids)
         # Documents are locked before cases, as by who lifts a hold.
         case = lock_case(case_id)
@@ -160,7 +161,7 @@ def take_up(case_id: UUID) -> Case:
         scope = without_held(covered)
         note_found(case_id, count_found(scope))
         held = held_among((*covered.document_ids, *covered.member_ids))
-        return Case(case_id, scope, covered, held, settled)
+        return Case(case_id, scope, covered, held, settled, has_keys)
 
 
 def _open_case(case_id: UUID) -> Erasure:
@@ -170,9 +171,15 @@ def _open_case(case_id: UUID) -> Erasure:
     return case
 
 
-def _late(case: Erasure, noted: Scope) -> Scope:
+def _late(case: Erasure, noted: Scope) -> tuple[Scope, bool]:
+    """Return what else is about the person by now, and whether there were keys to look for all of it."""
     members = [m for one in noted.member_ids if (m := trace_member(kind="member", value=str(one)))]
-    declared = [d for member in members for d in declared_by(member)]
+    has_keys = True
+    try:
+        declared = [d for member in members for d in declared_by(member)]
+    except KeyUnavailable:
+        # What is noted is destroyed all the same; the case ends once this could be looked for.
+        declared, has_keys = [], False
     if case.subject_mac is not None:
         declared.append((case.subject_type, bytes(case.subject_mac)))
     until = case.identified_at or case.received_at
@@ -180,7 +187,7 @@ def _late(case: Erasure, noted: Scope) -> Scope:
     answers = answers_about(
         document_ids=documents | set(noted.document_ids), member_ids=noted.member_ids
     )
-    return Scope(
+    late = Scope(
         tenant_id=case.tenant_id,
         document_ids=tuple(sorted(documents - set(noted.document_ids))),
         key_ids=tuple(key for member in members for key in member.key_ids),
@@ -192,6 +199,7 @@ def _late(case: Erasure, noted: Scope) -> Scope:
             member_ids=noted.member_ids,
         ),
     )
+    return late, has_keys
 
 
 def _hide(document_ids: Sequence[UUID], member_ids: Sequence[UUID]) -> None:

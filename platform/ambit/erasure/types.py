@@ -185,6 +185,8 @@ class Case:
     # Whether every transaction that was under way at the request has ended: nothing can come in
     # late any more.
     settled: bool
+    # Whether what came in late could be looked for: a person's identifiers are hashed under the tenant's key.
+    has_keys: bool = True
 
 
 @dataclass(frozen=True, slots=True)
