@@ -84,6 +84,11 @@ def tenant_is_suspended() -> bool:
     return not Tenant.objects.filter(pk=current_tenant_id(), suspended_at__isnull=True).exists()
 
 
+def is_tenant_here() -> bool:
+    """Say whether the tenant in scope exists."""
+    return Tenant.objects.filter(pk=current_tenant_id()).exists()
+
+
 def get_tenant() -> Tenant:
     """Return the tenant in scope."""
     return Tenant.objects.get(pk=current_tenant_id())

@@ -1,4 +1,4 @@
-"""Forget what was asked to be forgotten: find → destroy → scrub → verify → receipt.
+"""Forget what was asked to be forgotten: find → tombstone → destroy → scrub → verify → receipt.
 
 Hiding has happened before, in the request's own transaction. Each step may be repeated, so that
 after a SIGKILL between any two side effects the next worker begins again and ends the same.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+from ambit.erasure.tombstones import TombstoneBlocked
 from ambit.jobs.services import Claim, finish, put_back
 from ambit.scrub.blocked import ScrubBlocked
 from tenants.audit import Actor, acting_as
@@ -16,6 +17,7 @@ from workers.erase.destroy import destroy
 from workers.erase.find import find, find_document
 from workers.erase.receipt import write_receipt
 from workers.erase.scrub import scrub
+from workers.erase.tombstone import lay_tombstone, lay_tombstone_of_document
 from workers.erase.types import Verdict
 from workers.erase.verify import verify
 
@@ -40,6 +42,11 @@ def erase(held: Claim) -> None:
         case = find(held)
         if case is None:
             _finish(held)
+            return
+        try:
+            lay_tombstone(held, case)
+        except TombstoneBlocked as blocked:
+            _wait(held, blocked)
             return
         destroy(held, case.scope, case_id=case.id)
         if not case.settled:
@@ -66,11 +73,23 @@ def remove(held: Claim) -> None:
     """Destroy a deleted document everywhere; there is no case and no receipt. Raises ClaimLost."""
     with acting_as(WORKER):
         scope = find_document(held)
+        try:
+            lay_tombstone_of_document(held)
+        except TombstoneBlocked as blocked:
+            _wait(held, blocked)
+            return
         destroy(held, scope, case_id=None)
         verdict = verify(held, scope, covered=scope)
         if verdict.complete:
             _finish(held)
         _come_back(held, verdict)
+
+
+def _wait(held: Claim, blocked: TombstoneBlocked) -> None:
+    """Come back later: nothing was destroyed, and what is hidden stays so."""
+    names = {"object_id": str(held.object_id), "reason": blocked.reason}
+    logger.warning("erase.tombstone_waits", extra=names)
+    put_back(held, delay_s=BLOCKED_DELAY_S, counted=False)
 
 
 def _finish(held: Claim) -> None:

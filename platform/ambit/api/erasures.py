@@ -151,7 +151,12 @@ class ErasureOutput(Output):
     counts = serializers.DictField(child=serializers.IntegerField())
     held = HeldOutput(many=True, help_text="What is under a hold now, and left until its release.")
     waits_for = serializers.CharField(
-        allow_blank=True, help_text="Why the scrub has to wait; empty: it does not."
+        allow_blank=True, help_text="Why the case has to wait; empty: it does not."
+    )
+    repeats = PublicId(
+        "erasure",
+        allow_null=True,
+        help_text="The erasure that this one carries out again, because a backup of before it was restored.",
     )
     also_open = serializers.ListField(
         child=PublicId("erasure"),

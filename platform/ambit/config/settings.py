@@ -237,6 +237,15 @@ AMBIT_KEYRING_DIR = Path(
         lambda: str(EMBEDDED.keyring_dir),
     )
 )
+# What must stay gone whatever backup is restored, and which backups there are; best where neither database nor
+# backups are.
+AMBIT_TOMBSTONES_DIR = Path(
+    _production(
+        "AMBIT_TOMBSTONES_DIR",
+        "the folder of the ledger of tombstones, which keeps backups from bringing back what was erased",
+        lambda: str(EMBEDDED.tombstones_dir),
+    )
+)
 # Where copies of what the audit log signed go; best where the database's administrator cannot write.
 AMBIT_AUDIT_COPIES_DIR = Path(
     _production(

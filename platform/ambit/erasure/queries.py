@@ -17,10 +17,12 @@ from ambit.erasure.reasons import open_reason
 from ambit.erasure.receipts import said_in
 from ambit.erasure.registry import HOLDINGS
 from ambit.erasure.types import ErasureView, HeldBack, HoldingCount, StateTime
-from ambit.scrub.blocked import WORDS
+from ambit.erasure import tombstones
+from ambit.scrub import blocked
 from tenants.ids import public_id
 
 ErasureNotFound = CaseNotFound
+WAITS = blocked.WORDS | tombstones.WORDS
 REFUSED = (
     "Nothing was hidden or destroyed. The reason is kept sealed with the case; the person must be told of it, and that"
     " a complaint to a supervisory authority and a court remain open to them (Art. 12(4) GDPR)."
@@ -84,6 +86,7 @@ def refusal_receipt(case: ErasureView) -> dict[str, Any]:
         "version": f"ambit {metadata.version('ambit')}",
         "outcome": "refused",
         "state": case.state,
+        "repeats": None,
         "complete": False,
         "subject": {"type": case.subject_type, "hash": case.subject_hash},
         "received_at": case.received_at.isoformat(),
@@ -162,7 +165,8 @@ def _view(
         held=held,
         shredded_xid=case.shredded_xid,
         log_position=case.log_position,
-        waits_for=WORDS.get(case.waits_for, ""),
+        waits_for=WAITS.get(case.waits_for, ""),
+        repeats=case.repeats_id,
         also_open=also_open,
     )
 
