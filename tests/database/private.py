@@ -33,12 +33,14 @@ ALIASES = {
 class PrivateDatabase:
     """A migrated database with its canary, in a server of its own."""
 
-    def __init__(self) -> None:
-        """Start the server, migrate and plant the canary."""
+    def __init__(self, data_dir: Path | None = None, *, is_new: bool = True) -> None:
+        """Start the server; a new one is migrated and gets its canary."""
         self._folder = tempfile.TemporaryDirectory(prefix="ambit-private-")
-        self.embedded = Embedded(Path(self._folder.name).resolve() / "data")
+        self.embedded = Embedded(data_dir or Path(self._folder.name).resolve() / "data")
         self._stack = Stack(self.embedded, port=1, parts={"postgres"})
         self._stack.start()
+        if not is_new:
+            return
         with self.in_use():
             call_command("migrate", database="owner", verbosity=0, interactive=False)
             plant_canary()

@@ -246,6 +246,13 @@ AMBIT_TOMBSTONES_DIR = Path(
         lambda: str(EMBEDDED.tombstones_dir),
     )
 )
+AMBIT_BACKUP_KEEP_DAYS = env_int("AMBIT_BACKUP_KEEP_DAYS", default=30, minimum=1)
+# Of backups made by other means, for how long they are kept; 0: there are none, None: nobody said.
+AMBIT_OTHER_BACKUPS_KEEP_DAYS = (
+    env_int("AMBIT_OTHER_BACKUPS_KEEP_DAYS", default=0)
+    if env_str("AMBIT_OTHER_BACKUPS_KEEP_DAYS")
+    else None
+)
 # Where copies of what the audit log signed go; best where the database's administrator cannot write.
 AMBIT_AUDIT_COPIES_DIR = Path(
     _production(

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from ambit.audit.receipts import SIGNED
+from ambit.erasure import tombstones
 from ambit.erasure.cases import TIMES, CaseNotFound
 from ambit.erasure.holds import held_back_by_case
 from ambit.erasure.models import Erasure, ErasureHolding, ErasureItem, Receipt
@@ -17,7 +18,6 @@ from ambit.erasure.reasons import open_reason
 from ambit.erasure.receipts import said_in
 from ambit.erasure.registry import HOLDINGS
 from ambit.erasure.types import ErasureView, HeldBack, HoldingCount, StateTime
-from ambit.erasure import tombstones
 from ambit.scrub import blocked
 from tenants.ids import public_id
 

@@ -1,4 +1,4 @@
-"""Replay tombstones after a backup was restored: what was destroyed since is hidden again, and handed to the workers."""
+"""Replay tombstones after a restore: what was destroyed since is hidden again, and handed to the workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ from ambit.erasure.reasons import seal_reason
 from ambit.erasure.restrictions import hold_again
 from ambit.erasure.services import cover
 from ambit.erasure.subjects import DOCUMENTS, Found
-from ambit.erasure.tombstones import DISPATCH, holds_lost, is_known, known_place, merged, note, read_unknown
+from ambit.erasure.tombstones import (
+    DISPATCH,
+    holds_lost,
+    is_known,
+    known_place,
+    merged,
+    note,
+    read_unknown,
+)
 from ambit.tombstones import ledger
 from ambit.tombstones.ledger import NOWHERE, Tombstone
 from tenants.audit import Actor, acting_as, record

@@ -64,7 +64,9 @@ class TombstoneBlocked(RuntimeError):
 def tombstone_of(case: Case) -> Tombstone:
     """Return what is to be written of a case before it is worked on, in its tenant's scope and custody."""
     row = Erasure.objects.get(pk=case.id)
-    members = [m for one in case.covered.member_ids if (m := trace_member(kind="member", value=str(one)))]
+    members = [
+        m for one in case.covered.member_ids if (m := trace_member(kind="member", value=str(one)))
+    ]
     declared = [(kind, mac.hex()) for member in members for kind, mac in declared_by(member)]
     if row.subject_mac is not None:
         declared.insert(0, (row.subject_type, bytes(row.subject_mac).hex()))
@@ -130,8 +132,14 @@ def known_place(*, using: str = "default") -> Place:
 
 def note(lines: Iterable[Line]) -> None:
     """Note lines as known to the database."""
-    rows = [
-        [one.place.number, one.place.hash, one.tombstone.covers, one.place.starts_at, one.place.ends_at]
+    rows: list[tuple[int | bytes, ...]] = [
+        (
+            one.place.number,
+            one.place.hash,
+            one.tombstone.covers,
+            one.place.starts_at,
+            one.place.ends_at,
+        )
         for one in lines
     ]
     with transaction.atomic(using=DISPATCH), connections[DISPATCH].cursor() as cursor:
@@ -151,7 +159,9 @@ def read_unknown(*, whole: bool) -> list[Line]:
         if not lines:
             raise LedgerUnusable("it is missing")
         if len(lines) < known.number:
-            raise LedgerDamaged(f"it ends with line {len(lines)}, the database knows line {known.number}")
+            raise LedgerDamaged(
+                f"it ends with line {len(lines)}, the database knows line {known.number}"
+            )
         if lines[known.number - 1].place != known:
             raise LedgerDamaged(f"its line {known.number} is not the one that the database knows")
     return lines[known.number :]

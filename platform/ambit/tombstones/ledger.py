@@ -22,6 +22,8 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.utils import timezone
 
+from ambit.tombstones.lines import sync_folder, write_line
+
 FILE = "ledger.jsonl"
 # begun: the first line, of which every database that uses the ledger knows. tenant: all of a tenant.
 Kind = Literal["begun", "case", "document", "tenant"]
@@ -111,7 +113,7 @@ class Ledger:
             }
         )
         try:
-            _write_whole(self._handle, line + b"\n", at=before.ends_at)
+            write_line(self._handle, line + b"\n", at=before.ends_at)
         except OSError as error:
             raise LedgerUnusable(f"it cannot be written: {error.strerror}") from error
         ends_at = before.ends_at + len(line) + 1
@@ -151,8 +153,8 @@ def opened(*, may_make: bool) -> Iterator[Ledger]:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         if is_new:
-            _sync(folder())
-            _sync(folder().parent)
+            sync_folder(folder())
+            sync_folder(folder().parent)
         yield Ledger(handle)
     except OSError as error:
         raise LedgerUnusable(f"it cannot be used: {error.strerror}") from error
@@ -236,25 +238,3 @@ def _packed(said: dict[str, Any]) -> bytes:
 
 def _hash(line: bytes) -> bytes:
     return hashlib.sha256(line).digest()
-
-
-def _write_whole(handle: int, text: bytes, *, at: int) -> None:
-    """Write all of a line or nothing; what a killed writer left of one is taken off first."""
-    if os.fstat(handle).st_size != at:
-        os.ftruncate(handle, at)
-    try:
-        written = 0
-        while written < len(text):
-            written += os.write(handle, text[written:])
-        os.fsync(handle)
-    except OSError:
-        os.ftruncate(handle, at)
-        raise
-
-
-def _sync(place: Path) -> None:
-    handle = os.open(place, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
