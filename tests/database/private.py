@@ -15,6 +15,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import load_backend
+from django.test import override_settings
 
 from ambit.config.canary import plant_canary
 from ambit.config.embedded import DATABASE, Embedded
@@ -57,7 +58,9 @@ class PrivateDatabase:
         for alias, role in ALIASES.items():
             connections[alias] = self._wrapper(alias, role)
         try:
-            yield
+            # A database and its ledger belong together.
+            with override_settings(AMBIT_TOMBSTONES_DIR=self.embedded.tombstones_dir):
+                yield
         finally:
             for alias, wrapper in before.items():
                 connections[alias].close()

@@ -92,10 +92,12 @@ class Installation:
             else:
                 shutil.copy2(source, target)
 
-    def look(self, canaries: list[Canary]) -> Report:
-        """Look through every byte of it."""
+    def look(self, canaries: list[Canary], *, everywhere: bool = True) -> Report:
+        """Look through every byte of it, or through the tables' files alone."""
         stores = [Store("data", self.embedded.data_dir, is_data_dir=True)]
-        return scan(canaries, stores, database=superuser_url(self.embedded))
+        if not everywhere:
+            stores = [Store("postgres", self.embedded.postgres_dir / "base")]
+        return scan(canaries, stores, database=superuser_url(self.embedded), jobs=2)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from ambit.erasure.services import verify_identity
 from ambit.erasure.tombstones import WORDS
 from ambit.erasure.types import ErasureView
 from ambit.jobs.kinds import REMOVE_DOCUMENT
+from ambit.scan.canaries import Canary
 from ambit.scan.report import Report
 from tenants.ids import public_id
 from tenants.models import AuditEvent
@@ -173,10 +174,10 @@ def _see_unreplayed(drill: Drill) -> None:
     assert held is not None
     erase(held)
     drill.waits_for = view_of(drill.village.tenant_id, drill.cases["asked before"]).waits_for
-    drill.before = drill.new.look(_canaries(drill))
+    drill.before = drill.new.look(_canaries(drill), everywhere=False)
 
 
-def _canaries(drill: Drill) -> list[object]:
+def _canaries(drill: Drill) -> list[Canary]:
     return [canary for person in drill.people.values() for canary in person.canaries]
 
 

@@ -1,7 +1,7 @@
 """Copy an installation whose database is the embedded one; restore.py brings a copy back.
 
-In a backup: Postgres, copied by pg_basebackup with its log, and the originals, which are ciphertext. NEVER in it: the keyring, which opens what is in it; the ledger of tombstones, which must be newer
-than it; and the secrets.
+In a backup: Postgres, copied by pg_basebackup with its log, and the originals, which are ciphertext. NEVER in
+it: the keyring, which opens what is in it; the ledger of tombstones, which must be newer than it; the secrets.
 """
 
 from __future__ import annotations
