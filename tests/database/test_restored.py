@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,13 +10,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from django.core.management import CommandError
 from django.utils import timezone
 
 from ambit.config.restored import NotReplayed, require_replayed, tombstone_faults
+from ambit.config.runtime.backup import MANIFEST
 from ambit.config.runtime.processes import ROOT
 from ambit.corpus.services import delete_document
 from ambit.erasure.models import Erasure, RestrictionItem
@@ -26,6 +30,7 @@ from ambit.erasure.types import ErasureView
 from ambit.jobs.kinds import REMOVE_DOCUMENT
 from ambit.scan.canaries import Canary
 from ambit.scan.report import Report
+from ambit.tombstones import ledger, register
 from tenants.ids import public_id
 from tenants.models import AuditEvent
 from tests.database.erasures import file, keep_from_workers, receipt_of, take, view_of
@@ -33,6 +38,7 @@ from tests.database.exporting import take as take_any
 from tests.database.holding import LATER
 from tests.database.restoring import Installation, Person, Village, command, found_village
 from tests.database.worlds import working
+from tests.flows.service import Json
 from workers.erase.flow import erase, remove
 
 PATIENCE_S = 30
@@ -46,8 +52,10 @@ class Drill:
     people: dict[str, Person]
     old: Installation
     new: Installation
+    backup: Path
     # Cases by what became of the person, of before the restore.
     cases: dict[str, UUID] = field(default_factory=dict)
+    receipt: Json = field(default_factory=dict)
     restored: str = ""
     refusal: str = ""
     web: str = ""
@@ -216,15 +224,16 @@ def _drill(old: Installation, new: Installation, kept: Path) -> Drill:
     with old.in_use():
         village = found_village()
         people = {name: village.settle(number) for number, name in enumerate(NAMES)}
-        drill = Drill(village, people, old, new)
+        drill = Drill(village, people, old, new, kept)
         hold = _live_before(drill)
         command("backup", f"--to={kept}", "--keep-days=3")
         _live_after(drill, hold)
         _new_tenant()
-    (backup,) = kept.iterdir()
+        drill.receipt = receipt_of(village.tenant_id, drill.cases["erased since"])
+    (drill.backup,) = kept.iterdir()
     new.bring(old, "secrets.json", "keyring", "tombstones")
     with new.settings():
-        drill.restored = command("restore", str(backup))
+        drill.restored = command("restore", str(drill.backup))
     new.start(is_new=False)
     with new.in_use():
         _see_unreplayed(drill)
@@ -324,3 +333,76 @@ def test_the_restore_says_what_to_bring_and_what_to_run(drill: Drill) -> None:
     assert "the keyring is there" in drill.restored
     assert "make sure that it is the newest copy" in drill.restored
     assert "replay_tombstones" in drill.restored
+
+
+def test_the_receipt_of_an_erasure_says_when_the_backup_of_before_expires(drill: Drill) -> None:
+    manifest = json.loads((drill.backup / MANIFEST).read_text())
+
+    assert drill.receipt["backups"]["expire_at"] == manifest["expires_at"]
+    made_at = datetime.fromisoformat(manifest["made_at"])
+    assert timedelta(days=2) < datetime.fromisoformat(manifest["expires_at"]) - made_at
+    assert "kept: 1." in drill.receipt["backups"]["words"]
+
+
+def test_a_backup_holds_neither_keys_nor_the_ledger_nor_secrets(drill: Drill) -> None:
+    names = {path.name for path in drill.backup.rglob("*")}
+
+    assert {path.name for path in drill.backup.iterdir()} == {"postgres", "originals", MANIFEST}
+    assert not names & {"keyring", "tombstones", "secrets.json", ledger.FILE}
+    assert not names & {path.name for path in drill.old.embedded.keyring_dir.iterdir()}
+    assert drill.backup.stat().st_mode & 0o777 == 0o700
+    registered = (drill.old.embedded.tombstones_dir / register.FILE).read_text().splitlines()
+    assert [json.loads(line)["state"] for line in registered] == ["begun", "whole"]
+
+
+def _refusal(drill: Drill, folder: Path) -> str:
+    """Try to restore into a folder to which the secrets were brought."""
+    other = Installation(folder)
+    other.bring(drill.old, "secrets.json")
+    with other.settings(), pytest.raises(CommandError) as refused:
+        command("restore", str(drill.backup))
+    assert not other.embedded.postgres_dir.exists()
+    return str(refused.value)
+
+
+def test_a_data_directory_that_holds_something_is_left_as_it_is(
+    drill: Drill, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "beside").write_text("mine")
+
+    assert "is not empty: it holds beside" in _refusal(drill, tmp_path / "data")
+    assert (tmp_path / "data" / "beside").read_text() == "mine"
+
+
+def test_without_the_secrets_of_then_nothing_is_restored(drill: Drill, tmp_path: Path) -> None:
+    other = Installation(tmp_path / "data")
+    with other.settings(), pytest.raises(CommandError, match="not the file that belongs to this"):
+        command("restore", str(drill.backup))
+
+
+@pytest.mark.parametrize("name", ["PG_VERSION", "global/pg_control", "pg_wal", "backup_manifest"])
+def test_a_backup_whose_database_was_changed_is_not_restored(
+    drill: Drill, tmp_path: Path, name: str
+) -> None:
+    path = drill.backup / "postgres" / name
+    if path.is_dir():
+        path = next(one for one in path.iterdir() if one.is_file())
+    before = path.read_bytes()
+    path.write_bytes(
+        before[:10] + bytes([before[10] ^ 1]) + before[11:] if len(before) > 10 else b"9"
+    )
+    try:
+        assert "nothing was restored" in _refusal(drill, tmp_path / "data")
+    finally:
+        path.write_bytes(before)
+
+
+def test_a_backup_with_an_original_too_few_is_not_restored(drill: Drill, tmp_path: Path) -> None:
+    path = next(one for one in (drill.backup / "originals").rglob("*") if one.is_file())
+    away = tmp_path / "away"
+    path.rename(away)
+    try:
+        assert "cannot be read" in _refusal(drill, tmp_path / "data")
+    finally:
+        away.rename(path)

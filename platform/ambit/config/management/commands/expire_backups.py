@@ -51,7 +51,7 @@ class Command(BaseCommand):
         if told and not any(folder.exists() for folder in folders):
             register(backup.now("gone"))
             return True
-        if not told and backup.expires_at > timezone.now():
+        if backup.expires_at > timezone.now():
             return False
         there = [folder for folder in folders if folder.exists()]
         for folder in there:
