@@ -52,6 +52,7 @@ class Installation:
             AMBIT_ORIGINALS_DIR=self.embedded.originals_dir,
             AMBIT_KEYRING_DIR=self.embedded.keyring_dir,
             AMBIT_TOMBSTONES_DIR=self.embedded.tombstones_dir,
+            AMBIT_AUDIT_COPIES_DIR=self.embedded.audit_dir,
         ):
             yield
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,10 @@ import pytest
 from django.core.management import CommandError
 from django.utils import timezone
 
+from ambit.audit.check import check_trail_now
+from ambit.audit.copies import folder_of
+from ambit.audit.flow import keep_trail, trail_signer
+from ambit.audit.verify import Report as Trail
 from ambit.config.restored import NotReplayed, require_replayed, tombstone_faults
 from ambit.config.runtime.backup import MANIFEST
 from ambit.config.runtime.processes import ROOT
@@ -69,6 +74,8 @@ class Drill:
     closed: dict[str, ErasureView] = field(default_factory=dict)
     found_at_last: set[str] = field(default_factory=set)
     after: Report | None = None
+    trail: Trail | None = None
+    trail_beside_the_old: Trail | None = None
 
     def found(self) -> set[str]:
         """Return whose documents the reader finds."""
@@ -226,9 +233,11 @@ def _drill(old: Installation, new: Installation, kept: Path) -> Drill:
         people = {name: village.settle(number) for number, name in enumerate(NAMES)}
         drill = Drill(village, people, old, new, kept)
         hold = _live_before(drill)
+        keep_trail()
         command("backup", f"--to={kept}", "--keep-days=3")
         _live_after(drill, hold)
         _new_tenant()
+        keep_trail()
         drill.receipt = receipt_of(village.tenant_id, drill.cases["erased since"])
     (drill.backup,) = kept.iterdir()
     new.bring(old, "secrets.json", "keyring", "tombstones")
@@ -242,7 +251,21 @@ def _drill(old: Installation, new: Installation, kept: Path) -> Drill:
         require_replayed()
         drill.replayed_again = command("replay_tombstones")
         _finish(drill)
+        _check_trail(drill)
     return drill
+
+
+def _check_trail(drill: Drill) -> None:
+    """Check the restored trail against what was copied since, and then also against the copies of before."""
+    keep_trail()
+    with working(drill.village.tenant_id):
+        key = trail_signer().key
+        drill.trail = check_trail_now(key)
+        for path in (
+            drill.old.embedded.audit_dir / public_id("tenant", drill.village.tenant_id)
+        ).iterdir():
+            shutil.copy(path, folder_of(drill.village.tenant_id) / f"before-{path.name}")
+        drill.trail_beside_the_old = check_trail_now(key)
 
 
 def test_a_restored_backup_is_refused_and_the_words_say_what_to_run(drill: Drill) -> None:
@@ -406,3 +429,14 @@ def test_a_backup_with_an_original_too_few_is_not_restored(drill: Drill, tmp_pat
         assert "cannot be read" in _refusal(drill, tmp_path / "data")
     finally:
         away.rename(path)
+
+
+def test_the_audit_trail_goes_on_and_the_copies_of_before_tell_that_it_was_cut(
+    drill: Drill,
+) -> None:
+    assert drill.trail is not None
+    assert drill.trail_beside_the_old is not None
+    assert drill.trail.faults == []
+    assert drill.trail.n_events > 0
+    (fault,) = drill.trail_beside_the_old.faults
+    assert "events were signed, not" in fault
