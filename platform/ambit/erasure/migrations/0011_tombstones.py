@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
     dependencies = [("erasure", "0010_confirmed"), ("tenants", "0002_isolation")]
 
     operations = [
-        migrations.RunSQL(_KNOWN, migrations.RunSQL.noop),
+        migrations.RunSQL(_KNOWN, "DROP TABLE erasure_tombstone"),
         migrations.AddField("erasure", "repeats_id", models.UUIDField(null=True)),
         migrations.AddField("erasure", "database_system", models.BigIntegerField(default=0)),
     ]
