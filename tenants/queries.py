@@ -90,6 +90,11 @@ def list_slugs(*, slug: str | None = None) -> dict[UUID, str]:
     return dict((found.filter(slug=slug) if slug else found).values_list("pk", "slug"))
 
 
+def is_tenant_here() -> bool:
+    """Say whether the tenant in scope exists."""
+    return Tenant.objects.filter(pk=current_tenant_id()).exists()
+
+
 def get_tenant() -> Tenant:
     """Return the tenant in scope."""
     return Tenant.objects.get(pk=current_tenant_id())

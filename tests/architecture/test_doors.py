@@ -38,6 +38,7 @@ RAW_SQL = {
     "ambit.corpus.mentions": "the words of a name in one statement",
     "ambit.corpus.search": "both legs and their fusion in one statement",
     "ambit.erasure.cases": "reads the transaction's own number",
+    "ambit.erasure.tombstones": "the dispatcher's connection notes which lines of the ledger are known",
     "ambit.erasure.position": "asks Postgres where its log and its transactions stand",
     "ambit.scrub.check": "reads Postgres' catalogue",
     "ambit.scrub.flow": "an advisory lock",

@@ -19,6 +19,8 @@ NOT_ANSWERED = {
     "tenants.holding.HoldingFailed": "of the workers",
     "ambit.corpus.queries.WrongClearance": "a fault",
     "ambit.corpus.ingest.NothingToDo": "of the workers",
+    "ambit.erasure.tombstones.TombstoneBlocked": "of the workers",
+    "ambit.erasure.replay.TenantOffBoarded": "of a command",
     "ambit.export.packing.NothingToPack": "of the workers",
     "ambit.notices.services.NothingToTell": "of the workers",
     "ambit.notices.addresses.AddressRefused": "of the workers",

@@ -1,4 +1,4 @@
-"""Step 2 of 5. Destroy, holding by holding; what is destroyed already is passed over.
+"""Step 3 of 6. Destroy, holding by holding; what is destroyed already is passed over.
 
 Each part of each holding is a transaction of its own under the job's lease and one lock per tenant,
 so that a killed worker loses at most the part it was at, and two workers never cross.

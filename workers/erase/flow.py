@@ -1,4 +1,4 @@
-"""Forget what was asked to be forgotten: find → destroy → scrub → verify → receipt.
+"""Forget what was asked to be forgotten: find → tombstone → destroy → scrub → verify → receipt.
 
 Hiding has happened before, in the request's own transaction. Each step may be repeated, so that
 after a SIGKILL between any two side effects the next worker begins again and ends the same.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from ambit.erasure.tombstones import TombstoneBlocked
 from ambit.erasure.waiting import note_keys_missing
 from ambit.jobs.services import Claim, finish, keep, put_back
 from ambit.keys.keyring import KeyUnavailable
@@ -20,6 +21,7 @@ from workers.erase.destroy import destroy
 from workers.erase.find import find, find_document
 from workers.erase.receipt import write_receipt
 from workers.erase.scrub import scrub
+from workers.erase.tombstone import lay_tombstone, lay_tombstone_of_document
 from workers.erase.types import Verdict
 from workers.erase.verify import verify
 
@@ -48,6 +50,7 @@ def erase(held: Claim) -> None:
             if case is None:
                 _finish(held)
                 return
+            lay_tombstone(held, case)
             if not (case.has_keys and case.settled):
                 # More may be found, by identifiers of the person's own record: that goes last.
                 first = _without_people(case.scope)
@@ -62,6 +65,8 @@ def erase(held: Claim) -> None:
                 put_back(held, delay_s=0, counted=False)
                 return
             _come_back(held, verdict)
+        except TombstoneBlocked as blocked:
+            _wait_for_ledger(held, blocked)
         except ScrubBlocked as blocked:
             names = {"object_id": str(held.object_id), "reason": blocked.reason}
             logger.warning("erase.scrub_waits", extra=names)
@@ -96,11 +101,23 @@ def remove(held: Claim) -> None:
     """Destroy a deleted document everywhere; there is no case and no receipt. Raises ClaimLost."""
     with acting_as(WORKER):
         scope = find_document(held)
+        try:
+            lay_tombstone_of_document(held)
+        except TombstoneBlocked as blocked:
+            _wait_for_ledger(held, blocked)
+            return
         destroy(held, scope, case_id=None)
         verdict = verify(held, scope, covered=scope)
         if verdict.complete:
             _finish(held)
         _come_back(held, verdict)
+
+
+def _wait_for_ledger(held: Claim, blocked: TombstoneBlocked) -> None:
+    """Come back later: nothing was destroyed, and what is hidden stays so."""
+    names = {"object_id": str(held.object_id), "reason": blocked.reason}
+    logger.warning("erase.tombstone_waits", extra=names)
+    put_back(held, delay_s=BLOCKED_DELAY_S, counted=False)
 
 
 def _finish(held: Claim) -> None:

@@ -1,4 +1,4 @@
-"""Step 3 of 5. Overwrite on disk what was destroyed, and note what shows it.
+"""Step 4 of 6. Overwrite on disk what was destroyed, and note what shows it.
 
 What was destroyed is gone for every reader before; here its bytes go from Postgres' files.
 """

@@ -152,7 +152,12 @@ class ErasureOutput(Output):
     held = HeldOutput(many=True, help_text="What is under a hold now, and left until its release.")
     waits_for = serializers.CharField(
         allow_blank=True,
-        help_text="What the case waits for, its scrub or the tenant's keys; empty: for nothing.",
+        help_text="Why the case has to wait, for instance for its scrub or the tenant's keys; empty: it does not.",
+    )
+    repeats = PublicId(
+        "erasure",
+        allow_null=True,
+        help_text="The erasure that this one carries out again, because a backup of before it was restored.",
     )
     also_open = serializers.ListField(
         child=PublicId("erasure"),

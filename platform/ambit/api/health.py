@@ -63,11 +63,13 @@ class ReadyView(AmbitView):
     policies = {"GET": PUBLIC}
     # Given by the composition root: what is wrong with the isolation of tenants.
     isolation_faults: Callable[[], list[str]] | None = None
+    # And what was erased and is back from a backup.
+    tombstone_faults: Callable[[], list[str]] | None = None
 
     @extend_schema(responses={200: ReadyOutput, 503: ReadyOutput})
     def get(self, request: Request) -> Response:
         """Say whether requests can be served, and which part is missing where not."""
-        parts = _fresh_parts(self.isolation_faults)
+        parts = _fresh_parts(self.isolation_faults, self.tombstone_faults)
         words = {name: "ready" if ok else "not_ready" for name, ok in parts.items()}
         # Accepted uploads are safe without Redis: it delays work and refuses none. Without the key store
         # those whose keys are in memory go on, and another server would not have it either.
@@ -109,14 +111,18 @@ class MetricsView(AmbitView):
 _last: dict[str, Any] = {"at": 0.0, "pid": 0, "parts": {}}
 
 
-def _fresh_parts(isolation_faults: Callable[[], list[str]] | None) -> dict[str, bool]:
+def _fresh_parts(
+    isolation_faults: Callable[[], list[str]] | None,
+    tombstone_faults: Callable[[], list[str]] | None,
+) -> dict[str, bool]:
     now = time.monotonic()
     if _last["pid"] != os.getpid() or now - _last["at"] > FRESH_S:
         parts = {
             "postgres": _database_answers(),
             "redis": _redis_answers(),
             "embeddings": _embeddings_answer(),
-            "isolation": _isolation_holds(isolation_faults),
+            "isolation": _is_faultless(isolation_faults),
+            "tombstones": _is_faultless(tombstone_faults),
             "keyring": Path(settings.AMBIT_KEYRING_DIR).is_dir(),
         }
         if (store := chosen_store()) is not None:
@@ -155,10 +161,10 @@ def _embeddings_answer() -> bool:
     return True
 
 
-def _isolation_holds(isolation_faults: Callable[[], list[str]] | None) -> bool:
-    if isolation_faults is None:
+def _is_faultless(faults: Callable[[], list[str]] | None) -> bool:
+    if faults is None:
         return False
     try:
-        return not isolation_faults()
+        return not faults()
     except DatabaseError:
         return False

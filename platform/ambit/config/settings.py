@@ -266,6 +266,22 @@ if "/" not in AMBIT_OPENBAO_KEY:
     )
 if AMBIT_KEY_STORE == "kms" and not AMBIT_KMS_COMMAND:
     raise InvalidSetting("Set AMBIT_KMS_COMMAND: AMBIT_KEY_STORE is kms")
+# What must stay gone whatever backup is restored, and which backups there are; best where neither database nor
+# backups are.
+AMBIT_TOMBSTONES_DIR = Path(
+    _production(
+        "AMBIT_TOMBSTONES_DIR",
+        "the folder of the ledger of tombstones, which keeps backups from bringing back what was erased",
+        lambda: str(EMBEDDED.tombstones_dir),
+    )
+)
+AMBIT_BACKUP_KEEP_DAYS = env_int("AMBIT_BACKUP_KEEP_DAYS", default=30, minimum=1)
+# Of backups made by other means, for how long they are kept; 0: there are none, None: nobody said.
+AMBIT_OTHER_BACKUPS_KEEP_DAYS = (
+    env_int("AMBIT_OTHER_BACKUPS_KEEP_DAYS", default=0)
+    if env_str("AMBIT_OTHER_BACKUPS_KEEP_DAYS")
+    else None
+)
 # Where copies of what the audit log signed go; best where the database's administrator cannot write.
 AMBIT_AUDIT_COPIES_DIR = Path(
     _production(

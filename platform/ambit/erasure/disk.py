@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from ambit.erasure.cases import lock_case, next_moment
+from ambit.erasure.cases import lock_case, next_moment, this_system, this_transaction
 from ambit.erasure.models import Erasure, ErasureItem
 from ambit.erasure.registry import REWRITTEN
 from ambit.scrub.blocked import ScrubBlocked
@@ -34,6 +34,23 @@ def shred(case_id: UUID) -> bool:
         ]
     )  # fmt: skip
     return True
+
+
+def mark_anew(case: Erasure) -> None:
+    """Forget the numbers of another cluster, where a dump was restored into this one: they lie ahead or behind.
+
+    In scope. The case is settled and marked by numbers of this one; what is lost is the work of a scrub.
+    """
+    system = this_system()
+    if case.database_system == system:
+        return
+    case.database_system, case.request_xid = system, this_transaction()
+    case.shredded_xid, case.shredded_files, case.log_segment = 0, {}, ""
+    case.save(
+        update_fields=[
+            "database_system", "request_xid", "shredded_xid", "shredded_files", "log_segment",
+        ]
+    )  # fmt: skip
 
 
 def unmark(case_id: UUID) -> None:

@@ -94,6 +94,11 @@ def _head(said: dict[str, Any], note: str) -> list[Flowable]:
         ("Case", said["erasure"]),
         ("Tenant", said["tenant"]),
         ("About", who),
+        *(
+            [("Repeats", f"{said['repeats']}, since a backup was restored")]
+            if said.get("repeats")
+            else []
+        ),
         ("Receipt", number),
         ("Written", _time(said.get("written_at"))),
         ("By", said["version"]),

@@ -84,6 +84,7 @@ def refusal_receipt(case: ErasureView) -> dict[str, Any]:
         "version": f"ambit {metadata.version('ambit')}",
         "outcome": "refused",
         "state": case.state,
+        "repeats": None,
         "complete": False,
         "subject": {"type": case.subject_type, "hash": case.subject_hash},
         "received_at": case.received_at.isoformat(),
@@ -163,6 +164,7 @@ def _view(
         shredded_xid=case.shredded_xid,
         log_position=case.log_position,
         waits_for=WORDS.get(case.waits_for, ""),
+        repeats=case.repeats_id,
         also_open=also_open,
     )
 

@@ -32,11 +32,12 @@ from ambit.erasure.cases import (
     note_found,
     requester,
     scope_of,
+    this_system,
     this_transaction,
     with_epoch,
 )
 from ambit.erasure.clock import set_due, watch
-from ambit.erasure.disk import unmark
+from ambit.erasure.disk import mark_anew, unmark
 from ambit.erasure.holds import held_among, held_back, without_held
 from ambit.erasure.identity import find_kept, forget_named, identifiers_of, keep_named
 from ambit.erasure.members import lock_members
@@ -96,7 +97,7 @@ def request_erasure(
             )
             record("erasure.received", object_id=case.pk)
         else:
-            _cover(case, found, action="erasure.requested")
+            cover(case, found, action="erasure.requested")
         return get_erasure(erasure_id=case.pk)
 
 
@@ -115,7 +116,7 @@ def verify_identity(*, erasure_id: UUID) -> ErasureView:
             reason, found.identifiers, object_id=case.pk, field="reason"
         )
         forget_named(case)
-        _cover(case, found, action="erasure.identified")
+        cover(case, found, action="erasure.identified")
         return get_erasure(erasure_id=erasure_id)
 
 
@@ -146,6 +147,7 @@ def take_up(case_id: UUID) -> Case:
     """
     with custody_scope():
         case = _open_case(case_id)
+        mark_anew(case)
         # Asked before looking: whatever is committed by then is seen below.
         settled = is_settled(case)
         noted = scope_of(case)
@@ -161,7 +163,9 @@ def take_up(case_id: UUID) -> Case:
         scope = without_held(covered)
         note_found(case_id, count_found(scope))
         held = held_among((*covered.document_ids, *covered.member_ids))
-        return Case(case_id, scope, covered, held, settled, has_keys)
+        return Case(
+            case_id, scope, covered, held, settled, has_keys=has_keys, waits_for=case.waits_for
+        )
 
 
 def _open_case(case_id: UUID) -> Erasure:
@@ -247,14 +251,14 @@ def _receive(found: Found, reason: str, received_at: datetime) -> Erasure:
     )
 
 
-def _cover(case: Erasure, found: Found, *, action: str) -> None:
+def cover(case: Erasure, found: Found, *, action: str) -> None:
     """Hide what a case covers, start its clock and hand it to the workers."""
     _hide(found.document_ids, (found.member.id,) if found.member else ())
     scope = _scope(found)
     set_due(case)
     case.state, case.hidden_at = ErasureState.HIDDEN, next_moment(case)
     case.salt_epoch = get_tenant().salt_epoch
-    case.request_xid = this_transaction()
+    case.request_xid, case.database_system = this_transaction(), this_system()
     case.n_shared_documents = found.n_shared
     case.n_confirmed_documents = len(found.confirmed_ids)
     case.save()

@@ -1,17 +1,22 @@
-"""What a case can wait for, and that it does: the scrub's own reasons, and the tenant's keys."""
+"""What a case can wait for, and that it does: the ledger's and the scrub's own reasons, and the tenant's keys."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
+from ambit.erasure import tombstones
 from ambit.erasure.cases import lock_case
 from ambit.scrub import blocked
 
 KEYS = "keys"
-WORDS = blocked.WORDS | {
-    KEYS: "keys of the keyring cannot be opened: the key store does not answer, or a key is lost; the operator"
-    " looks at /readyz and the log",
-}
+WORDS = (
+    blocked.WORDS
+    | tombstones.WORDS
+    | {
+        KEYS: "keys of the keyring cannot be opened: the key store does not answer, or a key is lost; the operator"
+        " looks at /readyz and the log",
+    }
+)
 
 
 def note_keys_missing(case_id: UUID) -> None:
