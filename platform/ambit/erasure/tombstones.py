@@ -64,8 +64,12 @@ class TombstoneBlocked(RuntimeError):
 def tombstone_of(case: Case) -> Tombstone:
     """Return what is to be written of a case before it is worked on, in its tenant's scope and custody."""
     row = Erasure.objects.get(pk=case.id)
+    # Without keys nobody is destroyed yet, nor can be told what documents declare a member by.
+    member_ids = case.scope.member_ids if case.has_keys else ()
     members = [
-        m for one in case.covered.member_ids if (m := trace_member(kind="member", value=str(one)))
+        m
+        for one in (case.covered.member_ids if case.has_keys else ())
+        if (m := trace_member(kind="member", value=str(one)))
     ]
     declared = [(kind, mac.hex()) for member in members for kind, mac in declared_by(member)]
     if row.subject_mac is not None:
@@ -75,7 +79,7 @@ def tombstone_of(case: Case) -> Tombstone:
         tenant_id=current_tenant_id(),
         object_id=case.id,
         document_ids=case.scope.document_ids,
-        member_ids=case.scope.member_ids,
+        member_ids=member_ids,
         subjects=tuple(dict.fromkeys(declared)),
         held=holds_on((*case.covered.document_ids, *case.covered.member_ids)),
         until=row.identified_at or row.received_at,
