@@ -49,6 +49,7 @@ STORES = {
     "ambit.admin.health": "asks Redis whether it is there",
     "ambit.audit.archive": "sent while it is written",
     "ambit.audit.copies": "checkpoints: hashes and signatures",
+    "ambit.audit.bucket": "checkpoints: hashes and signatures",
     "ambit.audit.program": "the verifier's source, in memory",
     "ambit.audit.verify": "reads an export, on another machine",
     "ambit.keys.durable": "keys, which hold nothing of a person",
@@ -87,7 +88,7 @@ def places(source: Source) -> Iterator[str]:
             )
             if isinstance(node, ast.ImportFrom):
                 names |= {f"{node.module}.{a.name}" for a in node.names}
-            if names & _MODULES:
+            if any(name == one or name.startswith(f"{one}.") for name in names for one in _MODULES):
                 yield f"{source.place(node)} import"
 
 
