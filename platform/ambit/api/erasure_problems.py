@@ -23,7 +23,7 @@ from ambit.erasure.subjects import NothingNamed, TooMuchNamed
 from ambit.export.queries import ExportNotFound, ExportNotReady, ExportOver
 from ambit.notices.addresses import BadWebhookUrl
 from ambit.notices.queries import WebhookNotFound
-from ambit.notices.services import UnknownEvent
+from ambit.notices.services import TooManyWebhooks, UnknownEvent
 from tenants.holdings import SubjectAmbiguous
 
 ERASURE_PROBLEMS: dict[type[BaseException], Problem] = {
@@ -69,6 +69,12 @@ ERASURE_PROBLEMS: dict[type[BaseException], Problem] = {
         "bad_webhook_url",
         "The URL cannot be told anything",
         "Send an https:// URL with a host and without a password. Nothing was made.",
+    ),
+    TooManyWebhooks: Problem(
+        409,
+        "too_many_webhooks",
+        "The tenant has as many webhooks as it may have",
+        "Remove one that is not needed any more, then make this one. Nothing was made.",
     ),
     UnknownEvent: Problem(
         400, "unknown_event", "No such event", "Name at least one event there is. Nothing was made."
