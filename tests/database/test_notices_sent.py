@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from pytest_django import Settings
 from ambit.config.runtime.processes import ROOT
 from ambit.jobs.kinds import KINDS, NOTICE, QUEUES
 from ambit.jobs.models import Job
-from ambit.notices import addresses, sending
+from ambit.notices import sending
 from ambit.notices.addresses import find_address
 from ambit.notices.models import Notice
 from ambit.notices.services import DELAYS_S, create_webhook, remove_webhook
@@ -236,7 +237,7 @@ def test_a_name_that_is_never_answered_costs_no_longer_than_a_step(
         answered.wait(20)
         return []
 
-    monkeypatch.setattr(addresses.socket, "getaddrinfo", ask)
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
     tenant_id = make_tenant()
     with working(tenant_id):
         create_webhook(name="x", url="https://slow.invalid/", events=["document.erased"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ambit.api.problem import Problem
 from ambit.corpus.holdings import DocumentsUnknown
 from ambit.corpus.identifiers import CannotBeLookedFor
+from ambit.corpus.mentions import LookedTooLong
 from ambit.erasure.clock import AlreadyExtended, ErasureOver, ExtensionTooLate
 from ambit.erasure.identity import NotPending
 from ambit.erasure.members import MemberBeingErased
@@ -98,6 +99,12 @@ ERASURE_PROBLEMS: dict[type[BaseException], Problem] = {
         "Two things are named",
         "Send `subject` or `documents`, one request for each; documents that are about the subject too"
         " are `also_documents`. Nothing was changed.",
+    ),
+    LookedTooLong: Problem(
+        503,
+        "looked_too_long",
+        "The names could not be looked for in time",
+        "Ask for fewer names at once, or again when less is going on. Nothing was found or kept.",
     ),
     CannotBeLookedFor: Problem(
         400,
