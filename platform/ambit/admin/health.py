@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable, embed_query
+from ambit.jobs.broker import workers_that_scrub
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ def parts() -> list[Part]:
         _asked("Database", "database", _database),
         _asked("Queue", "low_priority", _queue),
         _asked("Embeddings", "scatter_plot", _embeddings),
+        _workers(),
         Part("Answers", "chat", ok=True, words=_generator()),
     ]
 
@@ -59,6 +61,24 @@ def _queue() -> str:
     finally:
         client.close()
     return "Redis"
+
+
+def _workers() -> Part:
+    try:
+        found = workers_that_scrub()
+    except (OSError, redis.RedisError):
+        return Part("Workers", "engineering", ok=False, words="cannot be asked")
+    return workers_part(found)
+
+
+def workers_part(found: list[bool]) -> Part:
+    """Return how workers stand that said whether they may rewrite tables. Pure."""
+    words = f"{len(found)} answered" if found else "none answers"
+    if found and not any(found):
+        words += (
+            "; none may rewrite tables, so that no erasure closes: set AMBIT_SCRUBBER_DATABASE_URL"
+        )
+    return Part("Workers", "engineering", ok=any(found), words=words)
 
 
 def _embeddings() -> str:

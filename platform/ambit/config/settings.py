@@ -265,6 +265,8 @@ AMBIT_PARSE_MEMORY_MB = env_int("AMBIT_PARSE_MEMORY_MB", default=2048, minimum=1
 # How long a worker may stay silent before its job is given to another.
 AMBIT_JOB_LEASE_S = env_int("AMBIT_JOB_LEASE_S", default=60, minimum=1)
 
+# Between two rewritings of the tables that erasures destroyed rows of, all tenants' alike.
+AMBIT_SCRUB_INTERVAL_S = env_int("AMBIT_SCRUB_INTERVAL_S", default=60 if PRODUCTION else 0)
 # How long a person's archive can be fetched before it is destroyed.
 AMBIT_EXPORT_DAYS = env_int("AMBIT_EXPORT_DAYS", default=7, minimum=1, maximum=90)
 # Whether tenants' webhooks may lead into private networks, and outside production to plain http.

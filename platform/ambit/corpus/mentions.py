@@ -10,6 +10,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError, connection
@@ -96,7 +97,7 @@ def count_not_looked_through() -> int:
 def _naming(name: str, *, until: float) -> set[UUID]:
     """Return the documents in which the words of a name stand together; raise LookedTooLong."""
     words = words_of_name(name)
-    values = {
+    values: dict[str, Any] = {
         "tenant": current_tenant_id(),
         "any_stem": _any(words).to_text(),
         "stems": [word.stems.to_text() for word in words],
