@@ -99,4 +99,6 @@ $(DEVELOPED): $(INSTALLED)
 	@echo "installing the development tools …"
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")' > $(VENV)/dev.txt
 	@$(PIP) install -c constraints.txt -r $(VENV)/dev.txt
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["s3-server"], sep="\n")' > $(VENV)/s3.txt
+	@rm -rf $(VENV)/s3 && $(PIP) install -c constraints.txt --target $(VENV)/s3 -r $(VENV)/s3.txt
 	@touch $@

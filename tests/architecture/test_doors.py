@@ -25,6 +25,7 @@ RAW_SQL = {
     "ambit.audit.export": "events joined with their places in the tree",
     "ambit.audit.flow": "asks whether anything was ever signed",
     "ambit.audit.retention": "the sequencer's connection erases old values of every tenant",
+    "ambit.audit.storing": "the sequencer's connection reads every tenant's log",
     "ambit.audit.sequence": "the sequencer's connection, in the order of transactions",
     "ambit.api.idempotency": "an advisory lock",
     "ambit.api.health": "asks whether the database answers",

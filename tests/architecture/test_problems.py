@@ -34,6 +34,8 @@ NOT_ANSWERED = {
     "ambit.inference.http.InvalidServerUrl": "a fault of the settings",
     "ambit.inference.vllm.InvalidCacheSalt": "a fault",
     "ambit.answers.prompt.NoPassages": "a fault: an answer from nothing is never asked for",
+    "ambit.audit.bucket.BucketFailed": "of keep_audit, which no request runs",
+    "ambit.audit.bucket.BucketUnfit": "of keep_audit, which no request runs",
     "ambit.audit.check.TooMany": "of an admin page, which says it",
     "ambit.audit.verify.InvalidProof": "of the verifier, which no request runs",
     "ambit.audit.verify.Unreadable": "of the verifier, which no request runs",

@@ -27,6 +27,7 @@ SHARED_TABLES = {
     "django_session": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "django_content_type": {"SELECT"},
     "django_migrations": {"SELECT"},
+    "audit_copying": {"SELECT"},
 }
 # Tables that the application's login does not reach, but for its own tenant's row of the first.
 OPERATORS_TABLES = {

@@ -71,7 +71,7 @@ def erase(held: Claim) -> None:
             names = {"object_id": str(held.object_id), "reason": blocked.reason}
             logger.warning("erase.scrub_waits", extra=names)
             delay_s = BUSY_DELAY_S if blocked.reason == "busy" else BLOCKED_DELAY_S
-            put_back(held, delay_s=delay_s, counted=False)
+            put_back(held, delay_s=blocked.retry_s or delay_s, counted=False)
         except KeyUnavailable:
             _wait_for_keys(held)
 

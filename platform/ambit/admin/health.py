@@ -14,6 +14,7 @@ from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable, em
 from ambit.keys.chosen import chosen_store
 from ambit.keys.protecting import count_by_store
 from ambit.keys.store import KeyStoreDown
+from ambit.jobs.broker import workers_that_scrub
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ def parts() -> list[Part]:
         _asked("Queue", "low_priority", _queue),
         _asked("Embeddings", "scatter_plot", _embeddings),
         _asked("Keys", "key", _keys),
+        _workers(),
         Part("Answers", "chat", ok=True, words=_generator()),
     ]
 
@@ -63,6 +65,24 @@ def _queue() -> str:
     finally:
         client.close()
     return "Redis"
+
+
+def _workers() -> Part:
+    try:
+        found = workers_that_scrub()
+    except (OSError, redis.RedisError):
+        return Part("Workers", "engineering", ok=False, words="cannot be asked")
+    return workers_part(found)
+
+
+def workers_part(found: list[bool]) -> Part:
+    """Return how workers stand that said whether they may rewrite tables. Pure."""
+    words = f"{len(found)} answered" if found else "none answers"
+    if found and not any(found):
+        words += (
+            "; none may rewrite tables, so that no erasure closes: set AMBIT_SCRUBBER_DATABASE_URL"
+        )
+    return Part("Workers", "engineering", ok=any(found), words=words)
 
 
 def _embeddings() -> str:

@@ -295,16 +295,16 @@ class ReceiptView(AmbitView):
         """Show what was found, destroyed and verified, holding by holding, and what is not yet gone.
 
         `signed` is what was signed of it, byte for byte, as a note of the audit log's key; the other fields are what it
-        says. `ambit-verify --receipt` checks it.
+        says. `ambit-verify --receipt` checks it. It is false where the receipt was written before receipts were signed.
         """
         asked = self.query(ReceiptQuery)
         erasure_id = self.id_in_path("erasure")
-        receipt = queries.get_receipt(erasure_id=erasure_id, serial=asked.get("serial"))
+        serial: int | None = asked.get("serial")
         if asked["as"] == "json":
-            return Response(receipt)
+            return Response(queries.get_receipt(erasure_id=erasure_id, serial=serial))
         name = f"receipt-{public_id('erasure', erasure_id)}.pdf"
         return HttpResponse(
-            print_receipt(receipt["signed"]),
+            print_receipt(queries.get_receipt_note(erasure_id=erasure_id, serial=serial)),
             content_type=_PDF,
             headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )

@@ -24,6 +24,7 @@ from rest_framework.response import Response
 from ambit.api.permissions import PUBLIC
 from ambit.api.shapes import Output
 from ambit.api.views import AmbitView
+from ambit.audit.outside import copy_places
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable, embed_query
 from ambit.keys.chosen import chosen_store
 
@@ -31,6 +32,9 @@ from ambit.keys.chosen import chosen_store
 FRESH_S = 2.0
 PROBE_TEXT = "ready"
 REDIS_TIMEOUT_S = 2
+# Accepted uploads are safe without Redis, and signed events in the database: both delay and refuse nothing. Without
+# the key store those whose keys are in memory go on, and another server would not have it either.
+DELAYING = {"redis", "audit_copies", "key_store"}
 
 
 class LiveOutput(Output):
@@ -71,9 +75,7 @@ class ReadyView(AmbitView):
         """Say whether requests can be served, and which part is missing where not."""
         parts = _fresh_parts(self.isolation_faults, self.tombstone_faults)
         words = {name: "ready" if ok else "not_ready" for name, ok in parts.items()}
-        # Accepted uploads are safe without Redis: it delays work and refuses none. Without the key store
-        # those whose keys are in memory go on, and another server would not have it either.
-        ready = all(ok for name, ok in parts.items() if name not in {"redis", "key_store"})
+        ready = all(ok for name, ok in parts.items() if name not in DELAYING)
         body = {"status": "ready" if ready else "not_ready", "parts": words}
         if ready:
             return Response(body)
@@ -81,7 +83,7 @@ class ReadyView(AmbitView):
 
 
 class MetricsView(AmbitView):
-    """Figures of this process; never a tenant's."""
+    """Figures of this process and of copies of the audit trail; never a tenant's."""
 
     policies = {"GET": PUBLIC}
 
@@ -98,6 +100,7 @@ class MetricsView(AmbitView):
                 "process_start_time_seconds": ("gauge", process.create_time()),
             }
         lines = [
+            *_copy_figures(),
             "# TYPE ambit_build_info gauge",
             f'ambit_build_info{{version="{version("ambit")}"}} 1',
         ]
@@ -127,6 +130,7 @@ def _fresh_parts(
         }
         if (store := chosen_store()) is not None:
             parts["key_store"] = store.answers()
+        parts |= _copies_arrive()
         _last.update(at=time.monotonic(), pid=os.getpid(), parts=parts)
     found: dict[str, bool] = _last["parts"]
     return found
@@ -168,3 +172,26 @@ def _is_faultless(faults: Callable[[], list[str]] | None) -> bool:
         return not faults()
     except DatabaseError:
         return False
+
+
+def _copies_arrive() -> dict[str, bool]:
+    """Say whether a bucket for copies of the audit trail takes them; nothing where there is none."""
+    try:
+        places = copy_places()
+    except DatabaseError:
+        return {}
+    return {"audit_copies": not any(place.fault for place in places)} if places else {}
+
+
+def _copy_figures() -> list[str]:
+    try:
+        places = copy_places()
+    except DatabaseError:
+        return []
+    name = "ambit_audit_copy_failing_seconds"
+    now = time.time()
+    figures = [
+        f'{name}{{place="{p.name}"}} {now - p.failing_since.timestamp() if p.failing_since else 0:.0f}'
+        for p in places
+    ]
+    return [f"# TYPE {name} gauge", *figures] if figures else []

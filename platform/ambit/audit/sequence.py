@@ -65,8 +65,8 @@ INSERT INTO audit_subtree (tenant_id, id, level, index, hash)
 SELECT %s, * FROM unnest(%s::uuid[], %s::smallint[], %s::bigint[], %s::bytea[])
 """
 _GROWN = """
-INSERT INTO audit_log (tenant_id, id, size, frontier, copied_size)
-VALUES (%(tenant)s, %(tenant)s, %(size)s, %(frontier)s, 0)
+INSERT INTO audit_log (tenant_id, id, size, frontier, copied_size, stored_size)
+VALUES (%(tenant)s, %(tenant)s, %(size)s, %(frontier)s, 0, 0)
 ON CONFLICT (tenant_id, id) DO UPDATE SET size = excluded.size, frontier = excluded.frontier
 """
 _SIGNED = """

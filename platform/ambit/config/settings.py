@@ -290,6 +290,17 @@ AMBIT_AUDIT_COPIES_DIR = Path(
         lambda: str(EMBEDDED.audit_dir),
     )
 )
+# Copies in a bucket too, where nobody can change or remove them: any S3 with object lock.
+AMBIT_AUDIT_S3_BUCKET = env_str("AMBIT_AUDIT_S3_BUCKET")
+AMBIT_AUDIT_S3_PREFIX = env_str("AMBIT_AUDIT_S3_PREFIX", "ambit/")
+AMBIT_AUDIT_S3_ENDPOINT = env_str("AMBIT_AUDIT_S3_ENDPOINT")
+AMBIT_AUDIT_S3_REGION = env_str("AMBIT_AUDIT_S3_REGION")
+AMBIT_AUDIT_S3_RETENTION_MODE = env_str("AMBIT_AUDIT_S3_RETENTION_MODE", "COMPLIANCE").upper()
+if AMBIT_AUDIT_S3_RETENTION_MODE not in {"COMPLIANCE", "GOVERNANCE"}:
+    raise InvalidSetting("AMBIT_AUDIT_S3_RETENTION_MODE must be COMPLIANCE or GOVERNANCE")
+AMBIT_AUDIT_S3_RETENTION_YEARS = env_int(
+    "AMBIT_AUDIT_S3_RETENTION_YEARS", default=6, minimum=1, maximum=100
+)
 AMBIT_AUDIT_INTERVAL_S = env_int("AMBIT_AUDIT_INTERVAL_S", default=8, minimum=1)
 # Who acted on what is kept for so long, six years; the proofs of it stay.
 AMBIT_AUDIT_VALUES_DAYS = env_int("AMBIT_AUDIT_VALUES_DAYS", default=2192, minimum=1)
@@ -299,6 +310,8 @@ AMBIT_PARSE_MEMORY_MB = env_int("AMBIT_PARSE_MEMORY_MB", default=2048, minimum=1
 # How long a worker may stay silent before its job is given to another.
 AMBIT_JOB_LEASE_S = env_int("AMBIT_JOB_LEASE_S", default=60, minimum=1)
 
+# Between two rewritings of the tables that erasures destroyed rows of, all tenants' alike.
+AMBIT_SCRUB_INTERVAL_S = env_int("AMBIT_SCRUB_INTERVAL_S", default=60 if PRODUCTION else 0)
 # How long a person's archive can be fetched before it is destroyed.
 AMBIT_EXPORT_DAYS = env_int("AMBIT_EXPORT_DAYS", default=7, minimum=1, maximum=90)
 # Whether tenants' webhooks may lead into private networks, and outside production to plain http.
@@ -346,6 +359,7 @@ LOGGING = {
     # Each of these writes addresses or query strings, in which a caller may put anything.
     "loggers": {
         "httpx2": {"level": "WARNING"},
+        "botocore": {"level": "WARNING"},
         "django.server": {"level": "ERROR"},
         "django.request": {"level": "ERROR"},
     },

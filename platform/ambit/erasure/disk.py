@@ -83,7 +83,9 @@ def note_scrubbed(case_id: UUID, done: Scrubbed) -> None:
 def note_waiting(case_id: UUID, blocked: ScrubBlocked) -> None:
     """Note why a case's scrub has to wait, and what the try was good for; raise CaseNotFound."""
     case = lock_case(case_id)
-    case.waits_for = blocked.reason
+    # What is in the way is not hidden behind waiting one's turn to look again.
+    if blocked.reason != "soon" or not case.waits_for:
+        case.waits_for = blocked.reason
     case.shredded_files |= blocked.files
     case.log_segment = blocked.segment or case.log_segment
     case.save(update_fields=["waits_for", "shredded_files", "log_segment"])

@@ -73,7 +73,9 @@ def print_receipt(note: str) -> bytes:
         made, pagesize=A4, title=f"{TITLE} {said['erasure']}", lang="en", invariant=1,
         leftMargin=20 * mm, rightMargin=20 * mm, topMargin=18 * mm, bottomMargin=18 * mm,
     )  # fmt: skip
-    attached = json.dumps({**said, SIGNED: note}, indent=2, ensure_ascii=False).encode()
+    attached = json.dumps(
+        {**said, SIGNED: note if SIGNED_BY in note else False}, indent=2, ensure_ascii=False
+    ).encode()
 
     def first_page(canvas: Any, _document: Any) -> None:
         _attach(canvas, attached)

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from ambit.audit.receipts import SIGNED
+from ambit.audit.verify import SIGNED_BY
 from ambit.erasure.cases import TIMES, CaseNotFound
 from ambit.erasure.holds import held_back_by_case
 from ambit.erasure.models import Erasure, ErasureHolding, ErasureItem, Receipt
@@ -48,14 +49,21 @@ def list_erasures(*, after: UUID | None, limit: int) -> list[ErasureView]:
 def get_receipt(*, erasure_id: UUID, serial: int | None = None) -> dict[str, Any]:
     """Return a receipt, the newest by default: what it says, and under `signed` what was signed of it.
 
-    Raises ErasureNotFound, ReceiptNotReady.
+    `signed` is False where it was written before receipts were signed: nothing proves what it says. Raises
+    ErasureNotFound, ReceiptNotReady.
     """
+    note = get_receipt_note(erasure_id=erasure_id, serial=serial)
+    return {**said_in(note), SIGNED: note if SIGNED_BY in note else False}
+
+
+def get_receipt_note(*, erasure_id: UUID, serial: int | None = None) -> str:
+    """Return a receipt as it is kept, the newest by default; raise ErasureNotFound, ReceiptNotReady."""
     found = Receipt.objects.filter(erasure_id=erasure_id).order_by("-serial")
     if serial is not None:
         found = found.filter(serial=serial)
     receipt = found.first()
     if receipt is not None:
-        return {**said_in(receipt.note), SIGNED: receipt.note}
+        return receipt.note
     if not Erasure.objects.filter(pk=erasure_id).exists():
         raise ErasureNotFound(erasure_id)
     raise ReceiptNotReady(erasure_id)

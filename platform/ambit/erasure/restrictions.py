@@ -20,6 +20,7 @@ from ambit.corpus.holdings import documents_gone, lock_documents
 from ambit.corpus.services import hide_documents, return_documents, withhold_documents
 from ambit.corpus.types import SubjectRef
 from ambit.erasure.cases import requester
+from ambit.erasure.clock import watch
 from ambit.erasure.holds import held_among
 from ambit.erasure.members import lock_members
 from ambit.erasure.models import Erasure, ErasureItem, ErasureState, Restriction, RestrictionItem
@@ -27,7 +28,7 @@ from ambit.erasure.reasons import open_reason, required, seal_reason
 from ambit.erasure.subjects import DOCUMENTS, Found, find_named
 from ambit.erasure.types import RestrictionView
 from ambit.jobs.kinds import ERASE
-from ambit.jobs.services import enqueue
+from ambit.jobs.services import hurry
 from ambit.notices.services import announce
 from tenants.audit import record
 from tenants.ids import uuid7
@@ -259,7 +260,8 @@ def _go_on(object_ids: Sequence[UUID], document_ids: Sequence[UUID]) -> None:
         # Whoever destroys what was held, this case was scrubbed before that.
         case.state, case.shredded_xid = ErasureState.HIDDEN, 0
         case.save(update_fields=["state", "shredded_xid"])
-        enqueue(ERASE, object_id=case.pk)
+        watch(case)
+        hurry(ERASE, object_id=case.pk)
 
 
 def _open_cases(object_ids: Iterable[UUID]) -> dict[UUID, set[UUID]]:
