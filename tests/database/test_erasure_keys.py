@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,8 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from django.conf import settings
+from django.conf import settings as current
+from pytest_django import Settings
 
 from ambit.corpus.models import Document, Subject
 from ambit.corpus.subjects import subject_mac
@@ -18,6 +20,7 @@ from ambit.corpus.types import SubjectRef
 from ambit.erasure.queries import ReceiptNotReady
 from ambit.erasure.reasons import UNREADABLE
 from ambit.erasure.waiting import KEYS, WORDS
+from ambit.keys.signing import FILE
 from tenants.models import Member
 from tenants.scope import custody_scope
 from tests.database.erasures import (
@@ -49,7 +52,7 @@ def town(_database: None) -> Town:
 @contextmanager
 def _lost(tenant_id: UUID) -> Iterator[None]:
     """Let a tenant's keys be gone until the block ends."""
-    path = Path(settings.AMBIT_KEYRING_DIR) / f"{tenant_id}.json"
+    path = Path(current.AMBIT_KEYRING_DIR) / f"{tenant_id}.json"
     aside = path.rename(path.with_suffix(".aside"))
     try:
         yield
@@ -185,3 +188,19 @@ def test_waiting_costs_no_attempt(town: Town) -> None:
         assert view_of(town.tenant_id, case_id).attempts == 0
 
     assert work_on(town.tenant_id, case_id).attempts == 1
+
+
+def test_a_case_that_left_nothing_on_disk_does_not_say_that_it_waits_for_ever(
+    town: Town, settings: Settings, tmp_path: Path
+) -> None:
+    case_id = file(town.tenant_id, subject=SubjectRef("email", "nobody@example.org")).id
+    assert case_id is not None
+    before = settings.AMBIT_KEYRING_DIR
+    without = shutil.copytree(before, tmp_path / "keyring", ignore=shutil.ignore_patterns(FILE))
+    settings.AMBIT_KEYRING_DIR = without
+    work_until_it_waits(town.tenant_id, case_id)
+    settings.AMBIT_KEYRING_DIR = before
+
+    closed = work_on(town.tenant_id, case_id)
+
+    assert (closed.state, closed.waits_for) == ("closed", "")
