@@ -11,10 +11,10 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable, embed_query
+from ambit.jobs.broker import workers_that_scrub
 from ambit.keys.chosen import chosen_store
 from ambit.keys.protecting import count_by_store
 from ambit.keys.store import KeyStoreDown
-from ambit.jobs.broker import workers_that_scrub
 
 
 @dataclass(frozen=True, slots=True)
