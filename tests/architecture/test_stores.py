@@ -59,6 +59,7 @@ STORES = {
     "ambit.scan.containers": "reads what is searched",
     "ambit.scan.sources": "reads what is searched",
     "ambit.config.demo.flow": "the demo's own data directory, removed with it",
+    "ambit.config.management.commands.backup": "backups: the receipt says until when they are kept",
     "ambit.config.management.commands.calibrate_retrieval": "one figure",
     "ambit.config.management.commands.scan_bytes": "the report, counts and places",
     "ambit.config.management.commands.write_verifier": "the verifier's source",
