@@ -6,8 +6,8 @@ MADE := $(VENV)/made.stamp
 INSTALLED := $(VENV)/installed.stamp
 DEVELOPED := $(VENV)/developed.stamp
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet --quiet
-# A file's tests stay together: they share what its fixtures start.
-IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+# Tests that share what their fixtures start stay together: see tests/conftest.py.
+IN_PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
@@ -99,4 +99,6 @@ $(DEVELOPED): $(INSTALLED)
 	@echo "installing the development tools …"
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")' > $(VENV)/dev.txt
 	@$(PIP) install -c constraints.txt -r $(VENV)/dev.txt
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["s3-server"], sep="\n")' > $(VENV)/s3.txt
+	@rm -rf $(VENV)/s3 && $(PIP) install -c constraints.txt --target $(VENV)/s3 -r $(VENV)/s3.txt
 	@touch $@

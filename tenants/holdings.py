@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -65,6 +66,11 @@ def trace_member(*, kind: str, value: str) -> MemberTrace | None:
     if len(found) > 1:
         raise SubjectAmbiguous("several members")
     return _trace(found[0]) if found else None
+
+
+def members_here(member_ids: Iterable[UUID]) -> set[UUID]:
+    """Return those of the members that this tenant has, suspended ones too."""
+    return set(Member.objects.filter(pk__in=list(member_ids)).values_list("pk", flat=True))
 
 
 def hide_member(*, member_id: UUID) -> None:

@@ -89,6 +89,17 @@ def tenant_is_suspended() -> bool:
     return not active.filter(pk=current_tenant_id()).exists()
 
 
+def list_slugs(*, slug: str | None = None) -> dict[UUID, str]:
+    """Return every tenant's id and slug, or that of one slug, as the operator; the oldest first."""
+    found = Tenant.objects.using(OPERATOR).order_by("pk")
+    return dict((found.filter(slug=slug) if slug else found).values_list("pk", "slug"))
+
+
+def is_tenant_open() -> bool:
+    """Say whether the tenant in scope is there and was not off-boarded."""
+    return Tenant.objects.filter(pk=current_tenant_id(), closing_at__isnull=True).exists()
+
+
 def get_tenant() -> Tenant:
     """Return the tenant in scope."""
     return Tenant.objects.get(pk=current_tenant_id())

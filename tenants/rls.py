@@ -4,7 +4,7 @@ role             reaches
 ambit_owner      the schema; no row of any tenant (row-level security is forced on it too)
 ambit_app        rows of the tenant in context; passages of the audiences in context
 ambit_operator   tenants, accounts, operator keys; may add a tenant's first key and audit events
-ambit_dispatch   the job table, to find work that nobody does
+ambit_dispatch   the job table, to find work that nobody does; adds numbers of tombstones
 ambit_sequencer  audit events, and the trees that prove them, to which it alone may add; which tenants are closing
 ambit_scrubber   no row at all: it may rewrite the tables in which erasures destroy rows
 """

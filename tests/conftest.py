@@ -26,11 +26,21 @@ PARTS = {
     "workers": {"embed", "worker", "beat"},
     "server": {"embed", "web"},
 }
+# Folders whose tests share a whole Ambit, or a browser.
+SHARED = ("flows", "browser")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, so that the processes end about together."""
-    items.sort(key=lambda item: item.path.parent.name != "flows")
+    """Keep together what shares a service, and begin with it, so that the processes end about together."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: _group(item) not in SHARED)
+
+
+def _group(item: pytest.Item) -> str:
+    """Return what is run by one process: a file, or all that needs one more thing that is slow to start."""
+    folder = item.path.parent.name
+    return folder if folder in SHARED else f"{folder}/{item.path.name}"
 
 
 @pytest.fixture(scope="session")

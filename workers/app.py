@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+from typing import Any
 
 import django
 from celery import Celery
+from celery.signals import worker_ready
+from celery.worker.control import inspect_command
 from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ambit.config.settings")
@@ -14,8 +18,11 @@ django.setup()
 
 from django.conf import settings  # noqa: E402 - settings exist once Django is set up
 
-from ambit.jobs.broker import ARRANGE_GRAPHS, broker_url  # noqa: E402
+from ambit.jobs.broker import ARRANGE_GRAPHS, MAY_SCRUB, broker_url  # noqa: E402
 from ambit.jobs.kinds import QUEUES  # noqa: E402
+from ambit.scrub.flow import SCRUBBER  # noqa: E402
+
+logger = logging.getLogger(__name__)
 
 # Where the worker may act as the owner of the tables, as under `make serve`; elsewhere cron runs
 # `manage.py arrange_graphs`.
@@ -65,3 +72,16 @@ app.conf.update(
     },
 )
 app.autodiscover_tasks(["workers"], force=True)
+
+
+@inspect_command(name=MAY_SCRUB)
+def may_scrub(_state: Any) -> dict[str, bool]:
+    """Say whether this worker has the login that rewrites tables."""
+    return {MAY_SCRUB: SCRUBBER in settings.DATABASES}
+
+
+@worker_ready.connect
+def say_what_is_missing(**_: Any) -> None:
+    """Say at the start what no erasure closes without, where no other worker has it."""
+    if SCRUBBER not in settings.DATABASES:
+        logger.warning("scrub.no_login", extra={"variable": "AMBIT_SCRUBBER_DATABASE_URL"})

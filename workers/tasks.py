@@ -15,6 +15,7 @@ from ambit.corpus.graphs import AlreadyArranging, arrange_graphs
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable
 from ambit.jobs.broker import ARRANGE_GRAPHS, RUN_JOB
 from ambit.jobs.kinds import (
+    CHECKPOINT_NOTICE,
     ERASE,
     ERASURE_ALARM,
     EXPORT,
@@ -31,7 +32,7 @@ from workers.erase import flow as erase_flow
 from workers.erase.remind import remind
 from workers.export import flow as export_flow
 from workers.ingest import flow as ingest_flow
-from workers.notify.flow import notify
+from workers.notify.flow import notify, tell_checkpoint
 from workers.offboard.flow import offboard
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ HANDLERS: dict[str, Callable[[Claim], None]] = {
     EXPORT.name: export_flow.export,
     EXPORT_END.name: export_flow.end,
     NOTICE.name: notify,
+    CHECKPOINT_NOTICE.name: tell_checkpoint,
 }
 GIVE_UP: dict[str, Callable[[Claim], None]] = {
     INGEST_VERSION.name: ingest_flow.give_up,

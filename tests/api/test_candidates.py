@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
+from ambit.corpus import mentions
 from tenants.ids import public_id
-from tests.cast import Cast, publish
+from tests.cast import Cast, as_service, publish
 
 JO = "jo@example.test"
 ASKED = {
@@ -60,12 +63,50 @@ def test_what_was_confirmed_is_erased_with_the_person(cast: Cast) -> None:
     assert cast.olivia.post(PATH, ASKED).json()["candidates"] == []
 
 
-def test_a_tenants_service_may_look_and_sees_no_title(cast: Cast) -> None:
+def test_a_tenants_service_looks_for_an_officer_and_never_by_itself(cast: Cast) -> None:
     publish(cast.alice, cast.here, text=SECRET)
 
-    (found,) = cast.here.service.post(PATH, ASKED).json()["candidates"]
+    alone = cast.here.service.post(PATH, ASKED)
+    (found,) = cast.here.service.acting_for("olivia").post(PATH, ASKED).json()["candidates"]
 
+    assert (alone.status_code, alone.json()["code"]) == (400, "member_required")
     assert found["title"] is None
+    assert cast.here.service.acting_for("alice").post(PATH, ASKED).status_code == 403
+
+
+def test_names_that_take_too_long_are_looked_for_no_longer(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(cast.alice, cast.here, text=SECRET)
+    names = [{"type": "name", "value": f"Jo Lind{n}"} for n in range(50)]
+    body = {"identifiers": names}
+    monkeypatch.setattr(mentions, "LONGEST_S", 0.002)
+
+    response = cast.olivia.post(PATH, body)
+
+    assert (response.status_code, response.json()["code"]) == (503, "looked_too_long")
+    monkeypatch.undo()
+    assert cast.olivia.post(PATH, body).status_code == 200
+
+
+def test_postgres_ends_a_look_and_its_limit_ends_with_it(
+    cast: Cast,
+) -> None:
+    with (
+        as_service(cast.here.id),
+        pytest.raises(mentions.LookedTooLong),
+        transaction.atomic(),
+        mentions._ended_at(time.monotonic() + 0.1),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT pg_sleep(5)")
+    with as_service(cast.here.id), mentions._ended_at(time.monotonic() + 5):
+        pass
+    with as_service(cast.here.id), connection.cursor() as cursor:
+        with mentions._ended_at(time.monotonic() + 5):
+            pass
+        cursor.execute("SHOW statement_timeout")
+        assert cursor.fetchone() == ("0",)
 
 
 def test_nobody_but_privacy_officers_looks(cast: Cast) -> None:

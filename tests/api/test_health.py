@@ -30,7 +30,7 @@ def test_ready_names_every_part(embeddings: Stack) -> None:
 
     assert response.status_code == 200, response.content
     assert response.json()["parts"] == dict.fromkeys(
-        ["postgres", "redis", "embeddings", "isolation"], "ready"
+        ["postgres", "redis", "embeddings", "isolation", "tombstones", "keyring"], "ready"
     )
 
 
@@ -47,8 +47,8 @@ def test_not_ready_says_which_part(embeddings: Stack, settings: Any, tmp_path: A
 
 
 def test_broken_isolation_is_not_ready(embeddings: Stack) -> None:
-    assert not health._isolation_holds(lambda: ["rows are seen without any tenant"])
-    assert not health._isolation_holds(None)
+    assert not health._is_faultless(lambda: ["rows are seen without any tenant"])
+    assert not health._is_faultless(None)
 
 
 def test_metrics_name_no_tenant(database: Stack) -> None:

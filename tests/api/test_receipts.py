@@ -10,11 +10,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from ambit.audit.flow import keep_trail, trail_signer
-from ambit.audit.receipts import read_receipt
+from ambit.audit.receipts import FORMAT, read_receipt
 from ambit.audit.verify import Key
-from tests.cast import Cast
+from ambit.erasure.models import Receipt
+from tenants.ids import parse_id
+from tests.cast import Cast, as_service
 
 REQUEST = {
     "subject": {"type": "email", "value": "jo@example.test"},
@@ -54,6 +57,28 @@ def test_on_paper_it_is_a_file_and_the_same_each_time(cast: Cast, path: str) -> 
     )
     assert first.content.startswith(b"%PDF")
     assert first.content == second.content
+
+
+def test_one_of_before_receipts_were_signed_says_so(cast: Cast, path: str) -> None:
+    signed = cast.olivia.get(path).json()
+    said = {
+        name: value for name, value in signed.items() if name not in {"signed", "serial", "log"}
+    }
+    case_id = parse_id("erasure", path.split("/")[3])
+    assert case_id is not None
+    with as_service(cast.here.id):
+        # As the migration moved them.
+        Receipt.objects.create(
+            erasure_id=case_id,
+            serial=2,
+            written_at=timezone.now(),
+            note=f"{FORMAT}\n{json.dumps(said)}\n",
+        )
+
+    assert cast.olivia.get(path).json() == said | {"signed": False}
+    assert cast.olivia.get(path, {"serial": 1}).json() == signed
+    paper = cast.olivia.get(path, {"as": "pdf"})
+    assert (paper.status_code, paper.content[:4]) == (200, b"%PDF")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from ambit.corpus.types import SubjectRef
+from ambit.notices.services import MOST_WEBHOOKS
 from tenants.ids import parse_id
 from tests.cast import Cast, as_service, publish
 from tests.database.erasures import keep_from_workers, work_on
@@ -89,3 +90,15 @@ def _uuid(case: str) -> UUID:
     found = parse_id("erasure", case)
     assert found is not None
     return found
+
+
+def test_a_tenant_has_so_many_webhooks_and_no_more(cast: Cast) -> None:
+    made = [cast.olivia.post("/v1/webhooks", BODY) for _ in range(MOST_WEBHOOKS)]
+    refused = cast.olivia.post("/v1/webhooks", BODY)
+
+    assert {one.status_code for one in made} == {201}
+    assert (refused.status_code, refused.json()["code"]) == (409, "too_many_webhooks")
+    assert cast.olivia.delete(f"/v1/webhooks/{made[0].json()['id']}").status_code == 204
+    assert cast.olivia.post("/v1/webhooks", BODY).status_code == 201
+    assert cast.mallory.post("/v1/webhooks", BODY).status_code == 403
+    assert cast.there.service.post("/v1/webhooks", BODY).status_code == 201

@@ -32,7 +32,14 @@ MAX_LINES = 400
 LONGER: dict[str, str] = {}
 FLOWS = {
     "workers.ingest": {"parse": 1, "chunk": 2, "embed": 3, "store": 4},
-    "workers.erase": {"find": 1, "destroy": 2, "scrub": 3, "verify": 4, "receipt": 5},
+    "workers.erase": {
+        "find": 1,
+        "tombstone": 2,
+        "destroy": 3,
+        "scrub": 4,
+        "verify": 5,
+        "receipt": 6,
+    },
     "ambit.answers": {"retrieve": 2, "prompt": 3, "generate": 4, "cite": 5},
 }
 _FORBIDDEN_NAMES = re.compile(

@@ -10,7 +10,8 @@ from django.db import models
 
 from ambit.erasure.places import PLACES, STAYS, Place, tables
 from ambit.erasure.registry import HOLDINGS, TABLES
-from tests.architecture.test_holdings import TOOLS, _reached
+from tests.architecture.reach import reached
+from tests.architecture.test_verified_apart import TOOLS
 
 OF_TENANTS = {
     model._meta.db_table
@@ -63,7 +64,7 @@ def test_a_place_is_verified_by_another_route_than_it_finds_and_destroys_by(plac
     ways: list[Callable[..., object]] = [place.find]
     if place.destroy is not None:
         ways.append(place.destroy)
-    shared = set().union(*map(_reached, ways)) & _reached(place.remains)
+    shared = set().union(*map(reached, ways)) & reached(place.remains)
 
     assert shared <= {*TOOLS, "_number", "Scope"}, (
         f"{place.name}: `remains` goes through {sorted(shared - TOOLS)} as well."

@@ -94,7 +94,8 @@ def test_what_comes_with_a_declared_package_does_come_with_it() -> None:
 
 def _declared() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return {_name(line) for line in project["dependencies"]}
+    optional = project["optional-dependencies"].values()
+    return {_name(line) for group in (project["dependencies"], *optional) for line in group}
 
 
 def _brought() -> set[str]:

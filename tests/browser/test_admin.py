@@ -129,7 +129,7 @@ def test_an_officer_checks_who_asked_and_a_hold_stays_until_it_is_released(
 
 
 @pytest.mark.timeout(600)
-def test_each_role_finds_exactly_its_pages_and_no_request_leaves_this_machine(
+def test_each_role_sees_its_pages_and_no_request_leaves_this_machine(
     browser: Chrome, server: str, cast: Cast
 ) -> None:
     at = Pages(browser, server)
@@ -149,10 +149,13 @@ def test_each_role_finds_exactly_its_pages_and_no_request_leaves_this_machine(
         for page in PAGES:
             if "GET" not in page.methods or page.name.startswith("erasure_receipt"):
                 continue
+            # That others are told 404: test_pages.py.
+            if role not in page.roles:
+                continue
             at.go(desk.url(page).removeprefix("/admin/"))
             status, asked = at.traffic()
             hosts |= asked
-            if status != (200 if role in page.roles else 404):
+            if status != 200:
                 faults.append(f"{role} {page.name} {status}")
             if page.name not in {"document_state", "erasure_state"}:
                 faults += [f"{role} {page.name}: {line}" for line in at.violations()]

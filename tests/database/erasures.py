@@ -26,6 +26,7 @@ from ambit.erasure.exports import request_export
 from ambit.erasure.queries import get_erasure, get_receipt
 from ambit.erasure.services import Identity, request_erasure
 from ambit.erasure.types import ErasureView
+from ambit.erasure.waiting import KEYS, WORDS
 from ambit.jobs.kinds import ERASE, INGEST_VERSION
 from ambit.jobs.models import Job
 from ambit.jobs.services import Claim, claim, enqueue
@@ -271,6 +272,22 @@ def work_on(tenant_id: UUID, case_id: UUID) -> ErasureView:
         if view.state in {"closed", "incomplete"}:
             return view
         # Another test's transaction is older than the request: not settled yet.
+        time.sleep(0.05)
+    raise TimeoutError(view.state)
+
+
+def work_until_it_waits(tenant_id: UUID, case_id: UUID) -> ErasureView:
+    """Do a case's job until it waits for keys; return it then."""
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        held = take(tenant_id, case_id)
+        assert held is not None
+        erase(held)
+        with working(tenant_id):
+            keep_from_workers()
+        view = view_of(tenant_id, case_id)
+        if view.waits_for == WORDS[KEYS]:
+            return view
         time.sleep(0.05)
     raise TimeoutError(view.state)
 

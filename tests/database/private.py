@@ -15,6 +15,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import load_backend
+from django.test import override_settings
 
 from ambit.config.canary import plant_canary
 from ambit.config.embedded import DATABASE, Embedded
@@ -33,12 +34,14 @@ ALIASES = {
 class PrivateDatabase:
     """A migrated database with its canary, in a server of its own."""
 
-    def __init__(self) -> None:
-        """Start the server, migrate and plant the canary."""
+    def __init__(self, data_dir: Path | None = None, *, is_new: bool = True) -> None:
+        """Start the server; a new one is migrated and gets its canary."""
         self._folder = tempfile.TemporaryDirectory(prefix="ambit-private-")
-        self.embedded = Embedded(Path(self._folder.name).resolve() / "data")
+        self.embedded = Embedded(data_dir or Path(self._folder.name).resolve() / "data")
         self._stack = Stack(self.embedded, port=1, parts={"postgres"})
         self._stack.start()
+        if not is_new:
+            return
         with self.in_use():
             call_command("migrate", database="owner", verbosity=0, interactive=False)
             plant_canary()
@@ -55,7 +58,9 @@ class PrivateDatabase:
         for alias, role in ALIASES.items():
             connections[alias] = self._wrapper(alias, role)
         try:
-            yield
+            # A database and its ledger belong together.
+            with override_settings(AMBIT_TOMBSTONES_DIR=self.embedded.tombstones_dir):
+                yield
         finally:
             for alias, wrapper in before.items():
                 connections[alias].close()

@@ -12,7 +12,7 @@ from ambit.jobs.models import Job
 from ambit.jobs.services import Claim, claim
 from ambit.notices.queries import notices_of
 from ambit.notices.services import announce, create_webhook
-from ambit.notices.types import EVENTS, NoticeView
+from ambit.notices.types import CASES, NoticeView
 from tests.database.erasures import (
     keep_from_workers,
 )
@@ -24,7 +24,7 @@ from workers.notify.flow import notify
 def subscribe(tenant_id: UUID, receiver: Receiver, *events: str) -> tuple[UUID, str]:
     """Register a receiver; return the webhook's id and secret."""
     with working(tenant_id):
-        made = create_webhook(name="Archive Ltd", url=receiver.url, events=events or EVENTS)
+        made = create_webhook(name="Archive Ltd", url=receiver.url, events=events or CASES)
     return made.webhook.id, made.secret
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 
 import psycopg
@@ -15,6 +16,7 @@ from ambit.answers.queries import AnswerNotFound, get_answer
 from ambit.corpus.holdings import DocumentsUnknown
 from ambit.corpus.models import Document, DocumentKey
 from ambit.corpus.types import SubjectRef
+from ambit.erasure.clock import ErasureOver, extend_erasure
 from ambit.erasure.reasons import ReasonMissing
 from ambit.erasure.restrictions import (
     BeingErased,
@@ -29,7 +31,7 @@ from ambit.erasure.restrictions import (
     place_hold,
 )
 from ambit.files.store import list_files
-from ambit.jobs.kinds import ERASE
+from ambit.jobs.kinds import ERASE, ERASURE_ALARM
 from ambit.jobs.models import Job
 from tenants.models import Account, ApiKey, AuditEvent, Member
 from tests.database.erasures import (
@@ -334,3 +336,32 @@ def test_documents_that_come_later_are_not_held_and_an_erasure_covers_them(town:
     work_on_until(town, case_id, "held")
 
     assert list_files(tenant_id=town.tenant_id, document_id=later) == []
+
+
+def test_a_release_makes_a_case_go_on_at_once_and_its_clock_too(town: Town) -> None:
+    found = hold(town, documents=[town.about_alice[0]])
+    case_id = file_for(town)
+    work_on_until(town, case_id, "held")
+    with working(town.tenant_id):
+        assert not Job.objects.filter(name=ERASURE_ALARM.name, object_id=case_id).exists()
+        # As where something was left too: the case is tried again in an hour.
+        later = timezone.now() + timedelta(hours=1)
+        Job.objects.create(name=ERASE.name, object_id=case_id, run_after=later, attempts=9)
+        with pytest.raises(ErasureOver):
+            extend_erasure(erasure_id=case_id, reason="x")
+
+    with working(town.tenant_id):
+        lift(kind="hold", restriction_id=found.id)
+        job = Job.objects.get(name=ERASE.name, object_id=case_id)
+        # The next failure waits as after a first one.
+        job_is_due = (job.run_after <= timezone.now(), job.attempts)
+        alarm = Job.objects.filter(name=ERASURE_ALARM.name, object_id=case_id)
+        watched = alarm.exists()
+        keep_from_workers()
+        assert extend_erasure(erasure_id=case_id, reason="two archives").extended_at is not None
+
+    assert job_is_due == (True, 0)
+    assert watched
+    assert work_on_until(town, case_id, "closed").complete
+    with working(town.tenant_id):
+        assert not alarm.exists()

@@ -306,6 +306,27 @@ def test_an_export_that_cannot_be_made_ends_with_a_reason(place: Place) -> None:
     assert take(place.tenant_id, export_id) is None
 
 
+def test_an_archive_whose_documents_keep_going_ends_with_a_reason(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_id = ask_for(place)
+    tries = 0
+
+    def gone_again(*_: object, **__: object) -> bool:
+        nonlocal tries
+        tries += 1
+        return False
+
+    monkeypatch.setattr(flow, "_hand_out", gone_again)
+    while take(place.tenant_id, export_id) and tries < 50:
+        make(place.tenant_id, export_id)
+
+    view = view_of(place.tenant_id, export_id)
+    assert tries <= flow.MOST_BEGUN
+    assert (view.state, view.ended_because) == ("failed", "changing")
+    assert_nothing_left(place.tenant_id, export_id)
+
+
 def test_a_dry_run_of_an_erasure_counts_the_archive_and_leaves_it(place: Place) -> None:
     export_id = ask_for(place)
     make(place.tenant_id, export_id)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
@@ -15,11 +18,12 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from ambit.config.runtime.processes import ROOT
-from ambit.jobs.kinds import NOTICE
+from ambit.jobs.kinds import KINDS, NOTICE, QUEUES
 from ambit.jobs.models import Job
 from ambit.notices import sending
 from ambit.notices.addresses import find_address
-from ambit.notices.services import DELAYS_S, create_webhook
+from ambit.notices.models import Notice
+from ambit.notices.services import DELAYS_S, create_webhook, remove_webhook
 from tenants.ids import public_id
 from tenants.models import AuditEvent
 from tests.database.erasures import (
@@ -188,10 +192,10 @@ def test_a_name_is_looked_up_once_and_that_address_is_taken(
 ) -> None:
     asked = []
 
-    def first_then_another(host: str, port: int) -> str:
+    def first_then_another(host: str, port: int, *, within_s: float) -> str:
         asked.append(host)
         # As the name's owner would change it once it was checked.
-        return find_address("127.0.0.1", port)
+        return find_address("127.0.0.1", port, within_s=within_s)
 
     monkeypatch.setattr(sending, "find_address", first_then_another)
     tenant_id = make_tenant()
@@ -222,3 +226,51 @@ def test_a_certificate_of_nobody_is_refused(receiver: Receiver) -> None:
 
     assert told(tenant_id, case_id).last_fault in {"tls", "connection"}
     assert receiver.received == []
+
+
+def test_a_name_that_is_never_answered_costs_no_longer_than_a_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answered = threading.Event()
+
+    def ask(*_: object, **__: object) -> list[object]:
+        answered.wait(20)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    tenant_id = make_tenant()
+    with working(tenant_id):
+        create_webhook(name="x", url="https://slow.invalid/", events=["document.erased"])
+    case_id = happen(tenant_id)
+    began = time.monotonic()
+
+    try:
+        post(tenant_id)
+    finally:
+        answered.set()
+
+    assert told(tenant_id, case_id).last_fault == "timeout"
+    assert time.monotonic() - began < 5
+
+
+def test_what_is_noted_while_its_webhook_is_removed_says_so(receiver: Receiver) -> None:
+    tenant_id = make_tenant()
+    webhook_id, _ = subscribe(tenant_id, receiver)
+    case_id = happen(tenant_id)
+    with working(tenant_id):
+        remove_webhook(webhook_id=webhook_id)
+        # As where whoever noted it did not see the removal yet.
+        Notice.objects.filter(object_id=case_id).update(state="waiting", last_fault="")
+
+    post(tenant_id)
+
+    ended = told(tenant_id, case_id)
+    assert (ended.state, ended.last_fault) == ("given_up", "removed")
+    assert ended.ended_at is not None
+    assert claims(tenant_id) == []
+    assert receiver.received == []
+
+
+def test_notices_wait_in_a_queue_of_their_own_which_comes_last() -> None:
+    assert [kind for kind in KINDS.values() if kind.queue == NOTICE.queue] == [NOTICE]
+    assert QUEUES[-1] == NOTICE.queue

@@ -23,9 +23,11 @@ KEYED_BY_ID_FIRST = {"corpus_chunkvector_pkey", "corpus_chunklexemes_pkey"}
 TENANT_MAY_BE_NULL = {"tenants_account"}
 # Tables that belong to nobody, and what the application may do with them.
 SHARED_TABLES = {
+    "erasure_tombstone": {"SELECT"},
     "django_session": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "django_content_type": {"SELECT"},
     "django_migrations": {"SELECT"},
+    "audit_copying": {"SELECT"},
 }
 # Tables that the application's login does not reach, but for its own tenant's row of the first.
 OPERATORS_TABLES = {
@@ -80,6 +82,7 @@ UNBOUND = {
     "tenants_idempotencykey.actor_id": "a key or an account",
     "jobs_job.object_id": "of the kind that the job's name says",
     "erasure_erasure.requested_by_id": "evidence outlives what it names",
+    "erasure_erasure.repeats_id": "a case that a restored database does not have",
     "erasure_erasureitem.object_id": "of the kind that the item says; outlives it",
     "notices_notice.object_id": "of the kind that the event says; outlives it",
     "export_export.member_id": "an erasure of the member takes the archive, which loses it then",

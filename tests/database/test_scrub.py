@@ -272,6 +272,26 @@ def test_a_table_that_is_held_on_to_is_waited_for_and_not_for_ever(
     scrub(mark)
 
 
+def test_no_way_is_made_in_a_table_that_somebody_holds(
+    bare: PrivateDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ambit.scrub.pages.LOCK_TIMEOUT", "200ms")
+    scrub(_mark())
+    mark = _mark()
+    made: list[str] = []
+    with bare.superuser() as other:
+        other.execute("BEGIN")
+        other.execute(f"LOCK TABLE {graphs.TABLE} IN ACCESS SHARE MODE")
+
+        with pytest.raises(ScrubBlocked) as blocked:
+            scrub(mark, make_way=made.append)
+
+    assert blocked.value.reason == "lock"
+    assert graphs.TABLE not in made
+    scrub(mark, make_way=made.append)
+    assert graphs.TABLE in made
+
+
 def test_two_scrubs_do_not_meet(bare: PrivateDatabase) -> None:
     mark = _destroy(bare)
     with bare.superuser() as other:

@@ -41,6 +41,8 @@ def points() -> list[str]:
     from ambit.erasure.registry import HOLDINGS, REWRITTEN
 
     inside = {
+        # Between the ledger's line, which is outside the database, and the database's note of it.
+        "lay_tombstone": ["before number"],
         "destroy": [f"{when} {h.name}" for h in HOLDINGS for when in WHEN],
         "scrub": [
             *(f"{when} rewriting {table}" for table in REWRITTEN for when in WHEN),
@@ -118,6 +120,7 @@ def _work(tenant_id: UUID, case_id: UUID, point: str, strike: Callable[[], None]
 
 
 def _arm(point: str, strike: Callable[[], None]) -> None:
+    from ambit.erasure import tombstones
     from ambit.erasure.registry import HOLDINGS
     from ambit.scrub import flow as rewriting
     from workers.erase import destroy, flow, receipt
@@ -131,6 +134,8 @@ def _arm(point: str, strike: Callable[[], None]) -> None:
         setattr(flow, name, _struck(getattr(flow, name), strike, first=True))
     elif when == "closing":
         vars(receipt)["finish"] = _struck(vars(receipt)["finish"], strike, first=True)
+    elif name == "number":
+        vars(tombstones)["note"] = _struck(vars(tombstones)["note"], strike, first=True)
     elif name == "log":
         scrub["pass_log"] = _struck(scrub["pass_log"], strike, first=when == "before")
     elif name.startswith("rewriting "):

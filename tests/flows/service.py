@@ -56,6 +56,7 @@ class Service:
         )
         self.variables = {
             "AMBIT_JOB_LEASE_S": str(LEASE_S),
+            "AMBIT_AUDIT_INTERVAL_S": "1",
             "AMBIT_EMBED_URL": self.gate.url,
             "AMBIT_MODE": "embedded",
             # What is told is told to servers of the tests' own.

@@ -346,8 +346,9 @@ def test_postgres_restarted_during_searches_gives_503_and_then_answers_as_before
     # Kept away for a moment: on a quiet machine it may be back before anybody asks.
     service.stack.stop_part("postgres")
     try:
-        for _ in range(3):
-            ask()
+        with ThreadPoolExecutor(3) as pool:
+            for asked in [pool.submit(ask) for _ in range(3)]:
+                asked.result()
     finally:
         service.stack.restart_part("postgres")
     wait_until(lambda: ask().status_code == httpx2.codes.OK, "an answer", within_s=20)

@@ -31,6 +31,7 @@ from ambit.files.store import list_files
 from ambit.jobs.kinds import INGEST_VERSION, REMOVE_DOCUMENT
 from ambit.jobs.models import Job
 from ambit.jobs.services import Claim, ClaimLost, claim
+from ambit.tombstones import ledger
 from tenants.audit import Actor, acting_as
 from tenants.models import Member
 from tests.database.erasures import (
@@ -114,6 +115,10 @@ def test_a_worker_killed_at_every_point_in_turn_still_ends_closed(town: Town, ki
     once = receipt_of(whole.tenant_id, whole_case)
     assert take(town.tenant_id, case_id) is None
     assert receipt["complete"] is True
+    # Written down before anything went, and once.
+    lines = [line.tombstone for line in ledger.read_after(ledger.NOWHERE)]
+    (tombstone,) = [one for one in lines if one.object_id == case_id]
+    assert set(tombstone.document_ids) == set(town.about_alice)
     for what in ("found", "destroyed", "remaining"):
         assert counts(receipt, what) == counts(once, what)
     assert documents_seen(town) == kept
@@ -124,7 +129,8 @@ def test_the_points_of_death_are_all_there_are() -> None:
     files = {path.stem for path in Path(str(flow.__file__)).parent.glob("*.py")}
 
     assert modules == files - {"__init__", "flow", "types", "remind"}
-    n_inside = 2 * len(HOLDINGS) + 2 * len(REWRITTEN) + len(["before log", "after log", "closing"])
+    others = ["before number", "before log", "after log", "closing"]
+    n_inside = 2 * len(HOLDINGS) + 2 * len(REWRITTEN) + len(others)
     assert len(points()) == n_inside + len([*steps(), "_come_back"])
 
 
@@ -193,7 +199,8 @@ def test_an_upload_that_was_under_way_at_the_request_is_covered(town: Town) -> N
 
     view = work_on(town.tenant_id, case_id)
 
-    assert (early.state, early.counts["document"]) == ("shredded", 3)
+    # Her own record is still there, by which the rest is found: nothing is called shredded.
+    assert (early.state, early.counts["document"]) == ("hidden", 3)
     assert (view.state, view.counts["document"]) == ("closed", 4)
     assert list_files(tenant_id=town.tenant_id, document_id=made[0]) == []
 

@@ -53,6 +53,7 @@ SECRET = (
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{16,}={0,2}")
 # Postgres' compression puts a byte between each eight that it copies as they are.
 _UNBROKEN = 8
+_LETTERS = re.compile(rb"[a-z]{%d,}" % _UNBROKEN)
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,9 @@ def traces(service: Service) -> Traces:
     data_dir = service.embedded.data_dir
     return Traces(
         canaries=canaries,
-        files={name: _files_with(data_dir, word) for name, word in canaries.items()},
+        files=_files_with(data_dir, canaries),
         names={path.name for path in data_dir.rglob("*")},
-        tables={name: _tables_with(service, word) for name, word in canaries.items()},
+        tables=_tables_with(service, canaries),
         commands=bytes(commands),
         waiting=waiting,
         job_ids=job_ids,
@@ -214,31 +215,38 @@ def _monitoring(service: Service) -> Iterator[bytearray]:
         reader.join()
 
 
-def _files_with(data_dir: Path, word: str) -> set[str]:
-    """Return the files that hold the word, or so much of it as compression leaves in one piece."""
-    pieces = [word[start : start + _UNBROKEN].encode() for start in range(_UNBROKEN)]
-    found = set()
+def _files_with(data_dir: Path, words: dict[str, str]) -> dict[str, set[str]]:
+    """Return the files that hold each word, or so much of it as compression leaves in one piece."""
+    names = {
+        word[start : start + _UNBROKEN].encode(): name
+        for name, word in words.items()
+        for start in range(_UNBROKEN)
+    }
+    found: dict[str, set[str]] = {name: set() for name in words}
     for path in data_dir.rglob("*"):
         if not path.is_file():
             continue
-        content = path.read_bytes()
-        if any(piece in content for piece in pieces):
-            found.add(str(path.relative_to(data_dir)))
+        for run in _LETTERS.findall(path.read_bytes()):
+            for start in range(len(run) - _UNBROKEN + 1):
+                if (name := names.get(run[start : start + _UNBROKEN])) is not None:
+                    found[name].add(str(path.relative_to(data_dir)))
     return found
 
 
-def _tables_with(service: Service, word: str) -> set[str]:
+def _tables_with(service: Service, words: dict[str, str]) -> dict[str, set[str]]:
+    """Return the tables that hold each word, as text or as bytes."""
+    names = {form: name for name, w in words.items() for form in (w, w.encode().hex())}
     tables = service.ask_database("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-    as_bytes = word.encode().hex()
-    return {
-        table
-        for (table,) in tables
-        if service.ask_database(
-            f'SELECT 1 FROM "{table}" AS row WHERE row::text ILIKE %s OR row::text ILIKE %s LIMIT 1',  # noqa: S608 - names from the catalogue
-            f"%{word}%",
-            f"%{as_bytes}%",
+    found: dict[str, set[str]] = {name: set() for name in words}
+    for (table,) in tables:
+        forms = service.ask_database(
+            "SELECT DISTINCT m[1] FROM"  # noqa: S608 - names from the catalogue
+            f" \"{table}\" AS row, regexp_matches(lower(row::text), %s, 'g') AS m",
+            f"({'|'.join(names)})",
         )
-    }
+        for (form,) in forms:
+            found[names[form]].add(table)
+    return found
 
 
 def _plain(messages: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Step 2 of 5. Destroy, holding by holding; what is destroyed already is passed over.
+"""Step 3 of 6. Destroy, holding by holding; what is destroyed already is passed over.
 
 Each part of each holding is a transaction of its own under the job's lease and one lock per tenant,
 so that a killed worker loses at most the part it was at, and two workers never cross.
@@ -25,20 +25,28 @@ logger = logging.getLogger(__name__)
 PART_DOCUMENTS = 200
 
 
-def destroy(held: Claim, scope: Scope, *, case_id: UUID | None) -> None:
+def destroy(held: Claim, scope: Scope, *, case_id: UUID | None, first: Scope | None = None) -> None:
     """Destroy what the scope names, and note it for its case where it has one.
 
-    A holding out of reach is passed over: the second look will find that it did not answer. Raises
-    ClaimLost when another worker has the job by now.
+    first: what of it goes already, where the rest must wait; then nothing is said to be shredded. A holding out of
+    reach is passed over: the second look will find that it did not answer. Raises ClaimLost when another worker
+    has the job by now.
     """
     destroyed = {}
+    # An empty one is not none: then nothing goes yet.
+    now = scope if first is None else first
     for holding in HOLDINGS:
         try:
-            destroyed[holding.name] = _destroy_in(held, scope, holding, case_id)
+            destroyed[holding.name] = _destroy_in(held, scope, holding, case_id, now)
         except HoldingFailed:
             logger.warning("erase.holding_out_of_reach", extra={"holding": holding.name})
+    counts = {name: n for name, n in destroyed.items() if n}
     with tenant_scope(held.tenant_id, custody=True):
         keep(held)
+        if first is not None:
+            if counts:
+                record("erasure.begun", object_id=held.object_id, counts=counts)
+            return
         if case_id is not None and not shred(case_id) and not any(destroyed.values()):
             # Back from waiting for its scrub: nothing was done, and nothing is said again.
             return
@@ -49,13 +57,15 @@ def destroy(held: Claim, scope: Scope, *, case_id: UUID | None) -> None:
             "erasure.shredded" if case_id is not None else "document.destroyed",
             object_id=held.object_id,
             document_ids=scope.document_ids,
-            counts={name: n for name, n in destroyed.items() if n},
+            counts=counts,
         )
 
 
-def _destroy_in(held: Claim, scope: Scope, holding: Holding, case_id: UUID | None) -> int:
+def _destroy_in(
+    held: Claim, scope: Scope, holding: Holding, case_id: UUID | None, now: Scope
+) -> int:
     before = after = 0
-    parts = list(scope.parts(n_documents=PART_DOCUMENTS))
+    parts = list(now.parts(n_documents=PART_DOCUMENTS))
     for part in parts:
         with tenant_scope(held.tenant_id, custody=True):
             keep(held)

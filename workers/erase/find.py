@@ -1,4 +1,4 @@
-"""Step 1 of 5. Take up what was asked for: the ids noted in the request, and what came in late."""
+"""Step 1 of 6. Take up what was asked for: the ids noted in the request, and what came in late."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 5 of 5. Write down what became of it, in counts and words that promise no more than is true."""
+"""Step 6 of 6. Write down what became of it, in counts and words that promise no more than is true."""
 
 from __future__ import annotations
 
@@ -58,6 +58,10 @@ HELD = (
     "What is held is hidden from everybody and was not destroyed. It is destroyed when the last hold"
     " on it is released; the case stays open until then."
 )
+REPEATS = (
+    "This erasure repeats an earlier one: a backup of before it was restored. Whom and what it covers comes from"
+    " the ledger of tombstones, which is kept outside the backups. Its times are those of the repetition."
+)
 EVIDENCE_KEPT = (
     "Audit events were kept as evidence. They hold ids and counts, no content and no identifier."
 )
@@ -116,6 +120,7 @@ def compose(
         "version": f"ambit {metadata.version('ambit')}",
         "outcome": _outcome(case, verdict, nothing_held=nothing_held, nothing_found=nothing_found),
         "state": case.state,
+        "repeats": public_id("erasure", case.repeats) if case.repeats else None,
         "complete": verdict.complete and not case.held,
         "subject": {"type": case.subject_type, "hash": case.subject_hash},
         "received_at": _text(case.received_at),
@@ -201,6 +206,8 @@ def _left(verdict: Verdict) -> list[str]:
 
 def _limits(case: ErasureView) -> list[str]:
     limits = [EVIDENCE_KEPT]
+    if case.repeats:
+        limits.append(REPEATS)
     if case.held:
         limits.append(HELD)
     if case.subject_hash is not None:

@@ -1,4 +1,4 @@
-"""Step 4 of 5. Look again, by another way than the one that found, and change nothing.
+"""Step 5 of 6. Look again, by another way than the one that found, and change nothing.
 
 Knows nothing of finding or destroying: it asks each holding what remains, and then looks for the
 documents as all readers of the tenant together would.

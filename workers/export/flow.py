@@ -34,6 +34,9 @@ from workers.export.types import Contents
 logger = logging.getLogger(__name__)
 
 WORKER = Actor("worker", None)
+# Begun so often, also by workers that died: eight minutes in all, of waiting alone.
+MOST_BEGUN = 8
+MAX_DELAY_S = 300.0
 
 
 def export(held: Claim) -> None:
@@ -103,8 +106,14 @@ def _hand_out(held: Claim, contents: Contents, *, n_bytes: int) -> bool:
 
 
 def _begin_again(held: Claim) -> None:
-    logger.info("export.begun_again", extra={"object_id": str(held.object_id)})
-    put_back(held, delay_s=1.0, counted=False)
+    """Have it made anew, some times: what changes each time it is looked at is said to, and not tried for ever."""
+    names = {"object_id": str(held.object_id), "attempt": held.attempt}
+    if held.attempt >= MOST_BEGUN:
+        logger.warning("export.kept_changing", extra=names)
+        _fail(held, because="changing")
+        return
+    logger.info("export.begun_again", extra=names)
+    put_back(held, delay_s=min(MAX_DELAY_S, 2.0 ** (held.attempt - 1)))
 
 
 def _fail(held: Claim, *, because: End) -> None:

@@ -1,4 +1,4 @@
-"""Step 5 of 5. Certify what became of the tenant, in counts and words that promise no more than is true."""
+"""Step 6 of 6. Certify what became of the tenant, in counts and words that promise no more than is true."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 2 of 5. Destroy, place by place, in bounded parts; what is destroyed already is passed over.
+"""Step 3 of 6. Destroy, place by place, in bounded parts; what is destroyed already is passed over.
 
 Each part is a transaction of its own under the job's lease, so that a killed worker loses at most the part it was at.
 """

@@ -1,4 +1,4 @@
-"""Step 1 of 5. Count what is there of the tenant, place by place, before anything of it is destroyed."""
+"""Step 1 of 6. Count what is there of the tenant, place by place, before anything of it is destroyed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""End a tenant that was off-boarded: find → destroy → scrub → verify → certify.
+"""End a tenant that was off-boarded: find → tombstone → destroy → scrub → verify → certify.
 
 Nobody of it is let in since the operator's request. Each step may be repeated, so that after a SIGKILL between any two
 side effects the next worker begins again and ends the same.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from ambit.erasure.offboarding import wait_for
+from ambit.erasure.tombstones import TombstoneBlocked
 from ambit.erasure.types import Case
 from ambit.jobs.services import Claim, finish, keep, put_back
 from ambit.scrub.blocked import ScrubBlocked
@@ -19,6 +20,7 @@ from workers.erase.types import Verdict
 from workers.offboard.certify import certify
 from workers.offboard.destroy import destroy
 from workers.offboard.find import find, take_up
+from workers.offboard.tombstone import lay_tombstone
 from workers.offboard.verify import verify, waits_for_audit
 
 logger = logging.getLogger(__name__)
@@ -45,11 +47,17 @@ def offboard(held: Claim) -> None:
             _wait(held, case, "writers", delay_s=UNSETTLED_DELAY_S)
             return
         find(held, over)
-        destroy(held, over)
         try:
+            lay_tombstone(held)
+            destroy(held, over)
             scrub(held, case)
+        except TombstoneBlocked as blocked:
+            _wait(held, case, blocked.reason, delay_s=BLOCKED_DELAY_S)
+            return
         except ScrubBlocked as blocked:
-            delay_s = BUSY_DELAY_S if blocked.reason == "busy" else BLOCKED_DELAY_S
+            delay_s = (
+                blocked.retry_s or BUSY_DELAY_S if blocked.reason == "busy" else BLOCKED_DELAY_S
+            )
             _wait(held, case, blocked.reason, delay_s=delay_s)
             return
         verdict = verify(held, over)

@@ -1,4 +1,4 @@
-"""Step 4 of 5. Look again, by another way than the one that found or destroyed, and change nothing.
+"""Step 5 of 6. Look again, by another way than the one that found or destroyed, and change nothing.
 
 Tables are taken from the database's catalogue and not from our list, so that one that was forgotten is found here.
 """

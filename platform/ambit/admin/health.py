@@ -11,6 +11,10 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable, embed_query
+from ambit.jobs.broker import workers_that_scrub
+from ambit.keys.chosen import chosen_store
+from ambit.keys.protecting import count_by_store
+from ambit.keys.store import KeyStoreDown
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ def parts() -> list[Part]:
         _asked("Database", "database", _database),
         _asked("Queue", "low_priority", _queue),
         _asked("Embeddings", "scatter_plot", _embeddings),
+        _asked("Keys", "key", _keys),
+        _workers(),
         Part("Answers", "chat", ok=True, words=_generator()),
     ]
 
@@ -37,7 +43,7 @@ def _asked(title: str, icon: str, ask: Callable[[], str]) -> Part:
     started = time.monotonic()
     try:
         words = ask()
-    except (DatabaseError, redis.RedisError, OSError):
+    except (DatabaseError, redis.RedisError, OSError, KeyStoreDown):
         return Part(title, icon, ok=False, words="does not answer")
     except (EmbeddingUnavailable, EmbeddingRefused) as error:
         return Part(title, icon, ok=False, words=f"does not answer ({error.reason})")
@@ -61,9 +67,43 @@ def _queue() -> str:
     return "Redis"
 
 
+def _workers() -> Part:
+    try:
+        found = workers_that_scrub()
+    except (OSError, redis.RedisError):
+        return Part("Workers", "engineering", ok=False, words="cannot be asked")
+    return workers_part(found)
+
+
+def workers_part(found: list[bool]) -> Part:
+    """Return how workers stand that said whether they may rewrite tables. Pure."""
+    words = f"{len(found)} answered" if found else "none answers"
+    if found and not any(found):
+        words += (
+            "; none may rewrite tables, so that no erasure closes: set AMBIT_SCRUBBER_DATABASE_URL"
+        )
+    return Part("Workers", "engineering", ok=any(found), words=words)
+
+
 def _embeddings() -> str:
     embed_query("ambit")
     return str(settings.AMBIT_EMBED_MODEL)
+
+
+def _keys() -> str:
+    """Say what protects the keyring's files; raise OSError without its folder, KeyStoreDown without its store."""
+    counts = count_by_store()
+    store = chosen_store()
+    if store is None:
+        return f"{sum(counts.values())} plain files"
+    if not store.answers():
+        raise KeyStoreDown
+    plain = counts.get("file", 0)
+    return (
+        f"{store.name}, {plain} of {sum(counts.values())} files still plain"
+        if plain
+        else store.name
+    )
 
 
 def _generator() -> str:

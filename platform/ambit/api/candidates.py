@@ -15,8 +15,9 @@ from ambit.api.views import AmbitView
 from ambit.corpus.identifiers import KINDS, Identifier
 from ambit.erasure.candidates import find_candidates
 
-# Nobody else: it tells what stands in documents that the officer may not read.
-OFFICER = Policy("erasures", roles=frozenset({"privacy_officer"}), needs_member=False)
+# Nobody else, and no service by itself: it tells what stands in documents that the officer may not read, for a
+# person to decide.
+OFFICER = Policy("erasures", roles=frozenset({"privacy_officer"}))
 MAX_IDENTIFIERS = 50
 MAX_CANDIDATES = 1000
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ambit.api.problem import Problem
 from ambit.corpus.holdings import DocumentsUnknown
 from ambit.corpus.identifiers import CannotBeLookedFor
+from ambit.corpus.mentions import LookedTooLong
 from ambit.erasure.clock import AlreadyExtended, ErasureOver, ExtensionTooLate
 from ambit.erasure.identity import NotPending
 from ambit.erasure.members import MemberBeingErased
@@ -24,7 +25,7 @@ from ambit.erasure.subjects import NothingNamed, TooMuchNamed
 from ambit.export.queries import ExportNotFound, ExportNotReady, ExportOver
 from ambit.notices.addresses import BadWebhookUrl
 from ambit.notices.queries import WebhookNotFound
-from ambit.notices.services import UnknownEvent
+from ambit.notices.services import TooManyWebhooks, UnknownEvent
 from tenants.holdings import SubjectAmbiguous
 from tenants.queries import TenantNotFound
 
@@ -72,6 +73,12 @@ ERASURE_PROBLEMS: dict[type[BaseException], Problem] = {
         "The URL cannot be told anything",
         "Send an https:// URL with a host and without a password. Nothing was made.",
     ),
+    TooManyWebhooks: Problem(
+        409,
+        "too_many_webhooks",
+        "The tenant has as many webhooks as it may have",
+        "Remove one that is not needed any more, then make this one. Nothing was made.",
+    ),
     UnknownEvent: Problem(
         400, "unknown_event", "No such event", "Name at least one event there is. Nothing was made."
     ),
@@ -94,6 +101,12 @@ ERASURE_PROBLEMS: dict[type[BaseException], Problem] = {
         "Two things are named",
         "Send `subject` or `documents`, one request for each; documents that are about the subject too"
         " are `also_documents`. Nothing was changed.",
+    ),
+    LookedTooLong: Problem(
+        503,
+        "looked_too_long",
+        "The names could not be looked for in time",
+        "Ask for fewer names at once, or again when less is going on. Nothing was found or kept.",
     ),
     CannotBeLookedFor: Problem(
         400,

@@ -151,7 +151,13 @@ class ErasureOutput(Output):
     counts = serializers.DictField(child=serializers.IntegerField())
     held = HeldOutput(many=True, help_text="What is under a hold now, and left until its release.")
     waits_for = serializers.CharField(
-        allow_blank=True, help_text="Why the scrub has to wait; empty: it does not."
+        allow_blank=True,
+        help_text="Why the case has to wait, for instance for its scrub or the tenant's keys; empty: it does not.",
+    )
+    repeats = PublicId(
+        "erasure",
+        allow_null=True,
+        help_text="The erasure that this one carries out again, because a backup of before it was restored.",
     )
     also_open = serializers.ListField(
         child=PublicId("erasure"),
@@ -289,16 +295,16 @@ class ReceiptView(AmbitView):
         """Show what was found, destroyed and verified, holding by holding, and what is not yet gone.
 
         `signed` is what was signed of it, byte for byte, as a note of the audit log's key; the other fields are what it
-        says. `ambit-verify --receipt` checks it.
+        says. `ambit-verify --receipt` checks it. It is false where the receipt was written before receipts were signed.
         """
         asked = self.query(ReceiptQuery)
         erasure_id = self.id_in_path("erasure")
-        receipt = queries.get_receipt(erasure_id=erasure_id, serial=asked.get("serial"))
+        serial: int | None = asked.get("serial")
         if asked["as"] == "json":
-            return Response(receipt)
+            return Response(queries.get_receipt(erasure_id=erasure_id, serial=serial))
         name = f"receipt-{public_id('erasure', erasure_id)}.pdf"
         return HttpResponse(
-            print_receipt(receipt["signed"]),
+            print_receipt(queries.get_receipt_note(erasure_id=erasure_id, serial=serial)),
             content_type=_PDF,
             headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )

@@ -70,7 +70,8 @@ class ExportOutput(Output):
     ended_because = serializers.CharField(
         allow_blank=True,
         help_text="time; erasure: something in it was erased or deleted; ambiguous: the identifier names several by"
-        " now; unreadable: it could not be made.",
+        " now; changing: what is in it was deleted or erased again and again while it was made; unreadable: it could"
+        " not be made.",
     )
     progress = serializers.FloatField(help_text="0 to 1.")
     n_documents = serializers.IntegerField()

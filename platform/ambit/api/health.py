@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -23,12 +24,17 @@ from rest_framework.response import Response
 from ambit.api.permissions import PUBLIC
 from ambit.api.shapes import Output
 from ambit.api.views import AmbitView
+from ambit.audit.outside import copy_places
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable, embed_query
+from ambit.keys.chosen import chosen_store
 
 # A probe may come every second from several places; what it finds is asked once in this time.
 FRESH_S = 2.0
 PROBE_TEXT = "ready"
 REDIS_TIMEOUT_S = 2
+# Accepted uploads are safe without Redis, and signed events in the database: both delay and refuse nothing. Without
+# the key store those whose keys are in memory go on, and another server would not have it either.
+DELAYING = {"redis", "audit_copies", "key_store"}
 
 
 class LiveOutput(Output):
@@ -61,14 +67,15 @@ class ReadyView(AmbitView):
     policies = {"GET": PUBLIC}
     # Given by the composition root: what is wrong with the isolation of tenants.
     isolation_faults: Callable[[], list[str]] | None = None
+    # And what was erased and is back from a backup.
+    tombstone_faults: Callable[[], list[str]] | None = None
 
     @extend_schema(responses={200: ReadyOutput, 503: ReadyOutput})
     def get(self, request: Request) -> Response:
         """Say whether requests can be served, and which part is missing where not."""
-        parts = _fresh_parts(self.isolation_faults)
+        parts = _fresh_parts(self.isolation_faults, self.tombstone_faults)
         words = {name: "ready" if ok else "not_ready" for name, ok in parts.items()}
-        # Accepted uploads are safe without Redis: it delays work and refuses none.
-        ready = all(ok for name, ok in parts.items() if name != "redis")
+        ready = all(ok for name, ok in parts.items() if name not in DELAYING)
         body = {"status": "ready" if ready else "not_ready", "parts": words}
         if ready:
             return Response(body)
@@ -76,7 +83,7 @@ class ReadyView(AmbitView):
 
 
 class MetricsView(AmbitView):
-    """Figures of this process; never a tenant's."""
+    """Figures of this process and of copies of the audit trail; never a tenant's."""
 
     policies = {"GET": PUBLIC}
 
@@ -93,6 +100,7 @@ class MetricsView(AmbitView):
                 "process_start_time_seconds": ("gauge", process.create_time()),
             }
         lines = [
+            *_copy_figures(),
             "# TYPE ambit_build_info gauge",
             f'ambit_build_info{{version="{version("ambit")}"}} 1',
         ]
@@ -106,15 +114,23 @@ class MetricsView(AmbitView):
 _last: dict[str, Any] = {"at": 0.0, "pid": 0, "parts": {}}
 
 
-def _fresh_parts(isolation_faults: Callable[[], list[str]] | None) -> dict[str, bool]:
+def _fresh_parts(
+    isolation_faults: Callable[[], list[str]] | None,
+    tombstone_faults: Callable[[], list[str]] | None,
+) -> dict[str, bool]:
     now = time.monotonic()
     if _last["pid"] != os.getpid() or now - _last["at"] > FRESH_S:
         parts = {
             "postgres": _database_answers(),
             "redis": _redis_answers(),
             "embeddings": _embeddings_answer(),
-            "isolation": _isolation_holds(isolation_faults),
+            "isolation": _is_faultless(isolation_faults),
+            "tombstones": _is_faultless(tombstone_faults),
+            "keyring": Path(settings.AMBIT_KEYRING_DIR).is_dir(),
         }
+        if (store := chosen_store()) is not None:
+            parts["key_store"] = store.answers()
+        parts |= _copies_arrive()
         _last.update(at=time.monotonic(), pid=os.getpid(), parts=parts)
     found: dict[str, bool] = _last["parts"]
     return found
@@ -149,10 +165,33 @@ def _embeddings_answer() -> bool:
     return True
 
 
-def _isolation_holds(isolation_faults: Callable[[], list[str]] | None) -> bool:
-    if isolation_faults is None:
+def _is_faultless(faults: Callable[[], list[str]] | None) -> bool:
+    if faults is None:
         return False
     try:
-        return not isolation_faults()
+        return not faults()
     except DatabaseError:
         return False
+
+
+def _copies_arrive() -> dict[str, bool]:
+    """Say whether a bucket for copies of the audit trail takes them; nothing where there is none."""
+    try:
+        places = copy_places()
+    except DatabaseError:
+        return {}
+    return {"audit_copies": not any(place.fault for place in places)} if places else {}
+
+
+def _copy_figures() -> list[str]:
+    try:
+        places = copy_places()
+    except DatabaseError:
+        return []
+    name = "ambit_audit_copy_failing_seconds"
+    now = time.time()
+    figures = [
+        f'{name}{{place="{p.name}"}} {now - p.failing_since.timestamp() if p.failing_since else 0:.0f}'
+        for p in places
+    ]
+    return [f"# TYPE {name} gauge", *figures] if figures else []

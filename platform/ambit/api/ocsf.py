@@ -15,7 +15,17 @@ INFORMATIONAL, SUCCESS = 1, 1
 _ACTIVITIES = {
     CREATE: {"created", "received", "added", "placed", "requested", "given"},
     READ: {"search", "answer", "read", "listed", "viewed", "exported", "proved", "previewed"},
-    UPDATE: {"changed", "suspended", "lifted", "released", "extended", "identified", "ready"},
+    UPDATE: {
+        "changed",
+        "suspended",
+        "lifted",
+        "released",
+        "extended",
+        "identified",
+        "ready",
+        "rotated",
+        "rewrapped",
+    },
     DELETE: {
         "deleted",
         "destroyed",
@@ -25,6 +35,7 @@ _ACTIVITIES = {
         "revoked",
         "withdrawn",
         "closed",
+        "retired",
     },
 }
 _PEOPLE = {"member", "operator"}

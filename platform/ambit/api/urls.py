@@ -90,10 +90,8 @@ PAGES = [
 ]
 
 
-def ready_paths(isolation_faults: object) -> list[URLPattern]:
-    """Return the readiness probe, which asks the composition root whether tenants are isolated."""
+def ready_paths(isolation_faults: object, tombstone_faults: object) -> list[URLPattern]:
+    """Return the readiness probe, which asks the composition root what would forbid to serve."""
     ready = health.ReadyView.as_view
-    return [
-        path("readyz", ready(isolation_faults=isolation_faults)),
-        path("v1/readyz", ready(isolation_faults=isolation_faults, schema=None)),
-    ]
+    asked = {"isolation_faults": isolation_faults, "tombstone_faults": tombstone_faults}
+    return [path("readyz", ready(**asked)), path("v1/readyz", ready(**asked, schema=None))]

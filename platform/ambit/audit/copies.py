@@ -41,7 +41,7 @@ def copy_checkpoints() -> int:
     What cannot be written is logged and stays due. After a kill some may be written twice; none is left out.
     """
     n_copied = 0
-    for tenant_id, copied_size in _select(_BEHIND, []):
+    for tenant_id, copied_size in select_rows(_BEHIND, []):
         try:
             n_copied += _copy(tenant_id, copied_size)
         except OSError as error:
@@ -57,7 +57,7 @@ def folder_of(tenant_id: UUID) -> Path:
 
 def _copy(tenant_id: UUID, copied_size: int) -> int:
     n_copied = 0
-    while notes := _select(_NOTES, [tenant_id, copied_size, COPIED_AT_ONCE]):
+    while notes := select_notes(tenant_id, above=copied_size, limit=COPIED_AT_ONCE):
         for day, own in groupby(notes, _day):
             _append(folder_of(tenant_id) / f"{day}.notes", list(own))
         copied_size = notes[-1][0]
@@ -104,7 +104,13 @@ def _sync(folder: Path) -> None:
             os.close(handle)
 
 
-def _select(statement: str, values: list[Any]) -> list[Any]:
+def select_notes(tenant_id: UUID, *, above: int, limit: int) -> list[Note]:
+    """Return a tenant's checkpoints of more events than so many, in their order."""
+    return select_rows(_NOTES, [tenant_id, above, limit])
+
+
+def select_rows(statement: str, values: list[Any]) -> list[Any]:
+    """Return what the sequencer's login is answered."""
     with connections[SEQUENCER].cursor() as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall())

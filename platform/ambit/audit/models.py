@@ -19,6 +19,9 @@ class Log(TenantModel):
     copied_at = models.DateTimeField(null=True)
     # Of the events of a tenant that is off-boarded, those whose values were let go of.
     let_go_size = models.BigIntegerField(default=0)
+    # The same of the bucket, where there is one.
+    stored_size = models.BigIntegerField(default=0)
+    stored_at = models.DateTimeField(null=True)
 
     class Meta:
         indexes = [
@@ -28,6 +31,22 @@ class Log(TenantModel):
                 condition=models.Q(copied_size__lt=models.F("size")),
             )
         ]
+
+
+class Copying(models.Model):
+    """How copying to a place goes, for all tenants together; written by what copies."""
+
+    place = models.CharField(max_length=10, primary_key=True)
+    # Tenants of whom not all is there.
+    n_behind = models.IntegerField(default=0)
+    n_tries = models.IntegerField(default=0)
+    # One word for what was in the way last; empty where nothing is.
+    fault = models.CharField(max_length=40, blank=True)
+    failing_since = models.DateTimeField(null=True)
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.place
 
 
 class Leaf(TenantModel):

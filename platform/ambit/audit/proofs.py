@@ -58,7 +58,7 @@ def prove_event(event_id: UUID, *, size: int | None = None) -> Inclusion:
     Raises EventNotProved, CheckpointNotFound.
     """
     leaf = Leaf.objects.filter(pk=event_id).first()
-    checkpoint = _latest() if size is None else find_checkpoint(size)
+    checkpoint = latest_checkpoint() if size is None else find_checkpoint(size)
     if leaf is None or checkpoint is None or leaf.number >= checkpoint.size:
         raise EventNotProved(str(event_id))
     return Inclusion(leaf, checkpoint, inclusion_proof(leaf.number, checkpoint.size, subtree))
@@ -84,6 +84,19 @@ def _marked(found: QuerySet[Checkpoint]) -> QuerySet[Checkpoint]:
     """Say of each whether it stands in the folder of copies."""
     copied = Log.objects.values("copied_size")[:1]
     return found.annotate(copied=LessThanOrEqual(F("size"), copied))
+
+
+def latest_checkpoint() -> Checkpoint | None:
+    """Return the newest checkpoint of the tenant in scope; None where nothing was signed yet."""
+    return _marked(Checkpoint.objects.all()).order_by("-size", "at").first()
+
+
+def note_of(checkpoint_id: UUID) -> str:
+    """Return a checkpoint's signed note; raise CheckpointNotFound."""
+    note = Checkpoint.objects.filter(pk=checkpoint_id).values_list("note", flat=True).first()
+    if note is None:
+        raise CheckpointNotFound(str(checkpoint_id))
+    return note
 
 
 def find_checkpoint(size: int) -> Checkpoint:
@@ -120,7 +133,3 @@ def _subtrees(level: int, start: int, end: int) -> Iterable[bytes | memoryview]:
 def _leaves(start: int, end: int) -> Iterable[bytes | memoryview]:
     rows = Leaf.objects.filter(number__gte=start, number__lt=end)
     return rows.order_by("number").values_list("hash", flat=True)
-
-
-def _latest() -> Checkpoint | None:
-    return _marked(Checkpoint.objects.all()).order_by("-size", "at").first()

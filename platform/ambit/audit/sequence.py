@@ -65,8 +65,8 @@ INSERT INTO audit_subtree (tenant_id, id, level, index, hash)
 SELECT %s, * FROM unnest(%s::uuid[], %s::smallint[], %s::bigint[], %s::bytea[])
 """
 _GROWN = """
-INSERT INTO audit_log (tenant_id, id, size, frontier, copied_size, let_go_size)
-VALUES (%(tenant)s, %(tenant)s, %(size)s, %(frontier)s, 0, 0)
+INSERT INTO audit_log (tenant_id, id, size, frontier, copied_size, stored_size, let_go_size)
+VALUES (%(tenant)s, %(tenant)s, %(size)s, %(frontier)s, 0, 0, 0)
 ON CONFLICT (tenant_id, id) DO UPDATE SET size = excluded.size, frontier = excluded.frontier
 """
 _SIGNED = """
@@ -120,7 +120,11 @@ def _sequence_some(signer: Signer) -> Sequenced:
 def _alone() -> Iterator[Any]:
     with transaction.atomic(using=SEQUENCER), connections[SEQUENCER].cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [ADVISORY_LOCK])
-        yield cursor if cursor.fetchone()[0] else None
+        (is_alone,) = cursor.fetchone()
+        # How a reference is checked is planned once a connection: while the trail is short, by any index that begins
+        # with the tenant, and later each check would read all the tenant's events.
+        cursor.execute("DISCARD PLANS")
+        yield cursor if is_alone else None
 
 
 def _read(cursor: Any, statement: str, known: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The web process: refuses to serve when isolation does not hold."""
+"""The web process: refuses to serve when isolation does not hold, or what was erased is back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ _django = get_asgi_application()
 
 from ambit.api.uploads import limit_body  # noqa: E402 - needs Django set up
 from ambit.config.isolation import require_isolation  # noqa: E402
+from ambit.config.restored import require_replayed  # noqa: E402
 
 require_isolation()
+require_replayed()
 # Django types its messages as Mapping, ASGI as dict: the same callable.
 application = limit_body(cast(Any, _django))

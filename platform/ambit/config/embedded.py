@@ -53,6 +53,16 @@ class Embedded:
         return self.data_dir / "keyring"
 
     @property
+    def tombstones_dir(self) -> Path:
+        """The ledger of what was destroyed; in no backup, and better set elsewhere."""
+        return self.data_dir / "tombstones"
+
+    @property
+    def backups_dir(self) -> Path:
+        """Where backups go that are told no other place; better given one elsewhere."""
+        return self.data_dir / "backups"
+
+    @property
     def audit_dir(self) -> Path:
         """Copies of what the audit log signed; on the same machine, so better set elsewhere."""
         return self.data_dir / "audit"

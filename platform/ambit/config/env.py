@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 
 class InvalidSetting(ValueError):
@@ -57,6 +58,20 @@ def env_required(name: str, *, why: str) -> str:
     value = env_str(name)
     if not value:
         raise InvalidSetting(f"Set {name} (or {name}_FILE): {why}")
+    return value
+
+
+def env_url(name: str) -> str:
+    """Return the address of a server that is told secrets: https, or http on this machine alone."""
+    value = env_str(name)
+    if not value:
+        return ""
+    parts = urlsplit(value)
+    here = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and here)):
+        raise InvalidSetting(
+            f"{name} must begin with https://, or be http://localhost; it is {value!r}"
+        )
     return value
 
 

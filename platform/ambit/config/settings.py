@@ -6,6 +6,7 @@ Nothing set: the embedded parts of AMBIT_DATA_DIR. AMBIT_MODE=production: a miss
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ambit.config.env import (
     env_int,
     env_required,
     env_str,
+    env_url,
     read_calibration,
 )
 from ambit.corpus.languages import CONFIGURATIONS, primary_subtag
@@ -237,6 +239,49 @@ AMBIT_KEYRING_DIR = Path(
         lambda: str(EMBEDDED.keyring_dir),
     )
 )
+# What protects the files of the keyring: nothing but their mode, or a key that never leaves its store.
+AMBIT_KEY_STORE = env_str("AMBIT_KEY_STORE", "file")
+if AMBIT_KEY_STORE not in {"file", "openbao", "kms"}:
+    raise InvalidSetting(f"AMBIT_KEY_STORE must be file, openbao or kms; it is {AMBIT_KEY_STORE!r}")
+# How long what a store unwrapped stays in a process's memory.
+AMBIT_KEY_CACHE_S = env_int("AMBIT_KEY_CACHE_S", default=300, minimum=1)
+AMBIT_OPENBAO_URL = env_url("AMBIT_OPENBAO_URL")
+AMBIT_OPENBAO_TOKEN_FILE = env_str("AMBIT_OPENBAO_TOKEN_FILE")
+AMBIT_OPENBAO_KEY = env_str("AMBIT_OPENBAO_KEY", "transit/ambit")
+AMBIT_OPENBAO_CA_FILE = env_str("AMBIT_OPENBAO_CA_FILE")
+AMBIT_KMS_COMMAND = shlex.split(env_str("AMBIT_KMS_COMMAND"))
+# What that program sees of our environment: what its own tools need, and none of our secrets.
+AMBIT_KMS_ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("AMBIT_", "DATABASE_URL", "REDIS_URL"))
+}
+if AMBIT_KEY_STORE == "openbao" and not AMBIT_OPENBAO_URL:
+    raise InvalidSetting("Set AMBIT_OPENBAO_URL: AMBIT_KEY_STORE is openbao")
+if AMBIT_OPENBAO_URL and not AMBIT_OPENBAO_TOKEN_FILE:
+    raise InvalidSetting("Set AMBIT_OPENBAO_TOKEN_FILE to the file that holds OpenBao's token")
+if "/" not in AMBIT_OPENBAO_KEY:
+    raise InvalidSetting(
+        f"AMBIT_OPENBAO_KEY must be a mount, a slash and a key's name; it is {AMBIT_OPENBAO_KEY!r}"
+    )
+if AMBIT_KEY_STORE == "kms" and not AMBIT_KMS_COMMAND:
+    raise InvalidSetting("Set AMBIT_KMS_COMMAND: AMBIT_KEY_STORE is kms")
+# What must stay gone whatever backup is restored, and which backups there are; best where neither database nor
+# backups are.
+AMBIT_TOMBSTONES_DIR = Path(
+    _production(
+        "AMBIT_TOMBSTONES_DIR",
+        "the folder of the ledger of tombstones, which keeps backups from bringing back what was erased",
+        lambda: str(EMBEDDED.tombstones_dir),
+    )
+)
+AMBIT_BACKUP_KEEP_DAYS = env_int("AMBIT_BACKUP_KEEP_DAYS", default=30, minimum=1)
+# Of backups made by other means, for how long they are kept; 0: there are none, None: nobody said.
+AMBIT_OTHER_BACKUPS_KEEP_DAYS = (
+    env_int("AMBIT_OTHER_BACKUPS_KEEP_DAYS", default=0)
+    if env_str("AMBIT_OTHER_BACKUPS_KEEP_DAYS")
+    else None
+)
 # Where copies of what the audit log signed go; best where the database's administrator cannot write.
 AMBIT_AUDIT_COPIES_DIR = Path(
     _production(
@@ -244,6 +289,17 @@ AMBIT_AUDIT_COPIES_DIR = Path(
         "the folder for copies of the audit log's checkpoints",
         lambda: str(EMBEDDED.audit_dir),
     )
+)
+# Copies in a bucket too, where nobody can change or remove them: any S3 with object lock.
+AMBIT_AUDIT_S3_BUCKET = env_str("AMBIT_AUDIT_S3_BUCKET")
+AMBIT_AUDIT_S3_PREFIX = env_str("AMBIT_AUDIT_S3_PREFIX", "ambit/")
+AMBIT_AUDIT_S3_ENDPOINT = env_str("AMBIT_AUDIT_S3_ENDPOINT")
+AMBIT_AUDIT_S3_REGION = env_str("AMBIT_AUDIT_S3_REGION")
+AMBIT_AUDIT_S3_RETENTION_MODE = env_str("AMBIT_AUDIT_S3_RETENTION_MODE", "COMPLIANCE").upper()
+if AMBIT_AUDIT_S3_RETENTION_MODE not in {"COMPLIANCE", "GOVERNANCE"}:
+    raise InvalidSetting("AMBIT_AUDIT_S3_RETENTION_MODE must be COMPLIANCE or GOVERNANCE")
+AMBIT_AUDIT_S3_RETENTION_YEARS = env_int(
+    "AMBIT_AUDIT_S3_RETENTION_YEARS", default=6, minimum=1, maximum=100
 )
 AMBIT_AUDIT_INTERVAL_S = env_int("AMBIT_AUDIT_INTERVAL_S", default=8, minimum=1)
 # Who acted on what is kept for so long, six years; the proofs of it stay.
@@ -254,6 +310,8 @@ AMBIT_PARSE_MEMORY_MB = env_int("AMBIT_PARSE_MEMORY_MB", default=2048, minimum=1
 # How long a worker may stay silent before its job is given to another.
 AMBIT_JOB_LEASE_S = env_int("AMBIT_JOB_LEASE_S", default=60, minimum=1)
 
+# Between two rewritings of the tables that erasures destroyed rows of, all tenants' alike.
+AMBIT_SCRUB_INTERVAL_S = env_int("AMBIT_SCRUB_INTERVAL_S", default=60 if PRODUCTION else 0)
 # How long a person's archive can be fetched before it is destroyed.
 AMBIT_EXPORT_DAYS = env_int("AMBIT_EXPORT_DAYS", default=7, minimum=1, maximum=90)
 # Whether tenants' webhooks may lead into private networks, and outside production to plain http.
@@ -301,6 +359,7 @@ LOGGING = {
     # Each of these writes addresses or query strings, in which a caller may put anything.
     "loggers": {
         "httpx2": {"level": "WARNING"},
+        "botocore": {"level": "WARNING"},
         "django.server": {"level": "ERROR"},
         "django.request": {"level": "ERROR"},
     },

@@ -95,9 +95,14 @@ def declaring_any(document_ids: Iterable[UUID]) -> set[UUID]:
 def require_documents(document_ids: Iterable[UUID]) -> None:
     """Raise DocumentsUnknown unless the tenant has every one of them, hidden and erased ones too."""
     wanted = set(document_ids)
-    unknown = wanted - set(Document.objects.filter(pk__in=wanted).values_list("pk", flat=True))
+    unknown = wanted - documents_here(wanted)
     if unknown:
         raise DocumentsUnknown(unknown)
+
+
+def documents_here(document_ids: Iterable[UUID]) -> set[UUID]:
+    """Return those of the documents that this tenant has, hidden and erased ones too, in custody."""
+    return set(Document.objects.filter(pk__in=list(document_ids)).values_list("pk", flat=True))
 
 
 def documents_gone(document_ids: Iterable[UUID]) -> set[UUID]:

@@ -6,11 +6,14 @@ that search compares: all of them in one passage, in any order, or all in what d
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models import F, Q, QuerySet
 from pgvector import SparseVector
 
@@ -24,6 +27,10 @@ from ambit.keys.sealing import keyed_hash
 from tenants.scope import current_tenant_id, custody_scope
 
 MAC_BYTES = 16
+# What Postgres says of a statement that it ended.
+CANCELLED = "57014"
+# All names of one question together: each is looked for in every passage of the tenant.
+LONGEST_S = 20.0
 
 # A word that the document's language leaves out of the index is not asked for there; one at least must stand.
 _NAMED = """
@@ -45,6 +52,10 @@ WHERE (d.hidden_at IS NULL OR d.withheld_at IS NOT NULL) AND NOT EXISTS (
 """
 
 
+class LookedTooLong(RuntimeError):
+    """Names could not be looked for in the time there is; nothing was found and nothing kept."""
+
+
 def mention_mac(found: Found) -> bytes:
     """Return the keyed hash under which a tenant's documents mention something."""
     data = f"{found.kind}|{found.form}".encode()
@@ -54,8 +65,10 @@ def mention_mac(found: Found) -> bytes:
 def documents_mentioning(identifiers: Sequence[Identifier]) -> dict[UUID, Counter[str]]:
     """Return documents with the number of these identifiers that each mentions, by kind.
 
-    What is hidden for good is left out, what is under a hold is not. Raises CannotBeLookedFor.
+    What is hidden for good is left out, what is under a hold is not. Raises CannotBeLookedFor,
+    LookedTooLong.
     """
+    until = time.monotonic() + LONGEST_S
     macs: defaultdict[bytes, set[int]] = defaultdict(set)
     for place, one in enumerate(identifiers):
         for form in forms_of(one, place=place):
@@ -66,7 +79,7 @@ def documents_mentioning(identifiers: Sequence[Identifier]) -> dict[UUID, Counte
         }
         for place, one in enumerate(identifiers):
             if one.kind == "name":
-                pairs |= {(document_id, place) for document_id in _naming(one.value)}
+                pairs |= {(document_id, place) for document_id in _naming(one.value, until=until)}
     found: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
     for document_id, place in pairs:
         found[document_id][identifiers[place].kind] += 1
@@ -81,23 +94,39 @@ def count_not_looked_through() -> int:
         return _there().exclude(newest).count()
 
 
-def _naming(name: str) -> set[UUID]:
-    """Return the documents in which the words of a name stand together."""
+def _naming(name: str, *, until: float) -> set[UUID]:
+    """Return the documents in which the words of a name stand together; raise LookedTooLong."""
     words = words_of_name(name)
-    with every_audience(), connection.cursor() as cursor:
-        cursor.execute(
-            _NAMED,
-            {
-                "tenant": current_tenant_id(),
-                "any_stem": _any(words).to_text(),
-                "stems": [word.stems.to_text() for word in words],
-                "left_out": [" ".join(word.left_out) for word in words],
-            },
-        )
+    values: dict[str, Any] = {
+        "tenant": current_tenant_id(),
+        "any_stem": _any(words).to_text(),
+        "stems": [word.stems.to_text() for word in words],
+        "left_out": [" ".join(word.left_out) for word in words],
+    }
+    with every_audience(), _ended_at(until), connection.cursor() as cursor:
+        cursor.execute(_NAMED, values)
         found = {document_id for (document_id,) in cursor.fetchall()}
     macs = [mention_mac(Found("word", word)) for word in words_of(name)]
     described = Counter(document_id for document_id, _ in _mentions(macs))
     return found | {document_id for document_id, n in described.items() if n == len(macs)}
+
+
+@contextmanager
+def _ended_at(until: float) -> Iterator[None]:
+    """Have Postgres end the block's statements at a moment of the monotonic clock; raise LookedTooLong."""
+    left_ms = int(1000 * (until - time.monotonic()))
+    if left_ms <= 0:
+        raise LookedTooLong
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{left_ms}ms"])
+        yield
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) != CANCELLED:
+            raise
+        raise LookedTooLong from error
 
 
 def _any(words: Sequence[NameWord]) -> SparseVector:

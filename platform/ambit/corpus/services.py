@@ -102,6 +102,13 @@ def delete_document(*, document_id: UUID) -> None:
         record("document.deleted", object_id=document_id, document_ids=[document_id])
 
 
+def delete_again(*, document_id: UUID) -> None:
+    """Hide a document that was deleted before and is back from a backup, whatever hides it now; in custody."""
+    hide_documents(document_ids=[document_id])
+    enqueue(REMOVE_DOCUMENT, object_id=document_id)
+    record("document.deleted", object_id=document_id, document_ids=[document_id])
+
+
 def hide_documents(*, document_ids: Iterable[UUID]) -> int:
     """Hide documents for good and disable their keys, in custody and in the caller's transaction."""
     ids = list(document_ids)

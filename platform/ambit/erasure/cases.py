@@ -86,6 +86,11 @@ def this_transaction() -> int:
     return _number("SELECT pg_current_xact_id()::text::bigint")
 
 
+def this_system() -> int:
+    """Return which database cluster this is: numbers of transactions and files mean nothing in another one."""
+    return _number("SELECT system_identifier FROM pg_control_system()")
+
+
 def is_settled(case: Erasure) -> bool:
     """Say whether every transaction as old as the request has ended."""
     oldest = _number("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
@@ -189,9 +194,15 @@ def mark(case_id: UUID, state: MarkedState, *, attempt: int | None = None) -> No
     case = lock_case(case_id)
     case.state = state
     setattr(case, f"{state}_at", next_moment(case))
+    case.waits_for = ""
     if attempt is not None:
         case.attempts = attempt
-    case.save(update_fields=["state", f"{state}_at", "attempts"])
+    case.save(update_fields=["state", f"{state}_at", "attempts", "waits_for"])
+
+
+def wait_for(case_id: UUID, reason: str) -> None:
+    """Note why a case has to wait, or with an empty reason that it does not any more."""
+    Erasure.objects.filter(pk=case_id).exclude(waits_for=reason).update(waits_for=reason)
 
 
 def _number(statement: str) -> int:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from ambit.erasure.calendar import ALARMS, alarm_at, due_at
 from ambit.erasure.cases import is_over, lock_case, next_moment
 from ambit.erasure.identity import identifiers_of
-from ambit.erasure.models import Erasure
+from ambit.erasure.models import Erasure, ErasureState
 from ambit.erasure.queries import get_erasure
 from ambit.erasure.reasons import required, seal_reason
 from ambit.erasure.types import ErasureView
@@ -41,6 +41,11 @@ def set_due(case: Erasure) -> None:
     case.due_at = _due(case, extended=case.extended_at is not None)
 
 
+def is_held(case: Erasure) -> bool:
+    """Say whether all that is left of a case is held now; that it once was stays noted."""
+    return case.state == ErasureState.HELD
+
+
 def _due(case: Erasure, *, extended: bool) -> datetime:
     stopped = starts_at(case) - case.received_at
     return due_at(case.received_at, stopped=stopped, extended=extended)
@@ -54,7 +59,7 @@ def extend_erasure(*, erasure_id: UUID, reason: str) -> ErasureView:
     words = required(reason)
     case = lock_case(erasure_id)
     now = next_moment(case)
-    if is_over(case) or case.held_at is not None:
+    if is_over(case) or is_held(case):
         raise ErasureOver(erasure_id)
     if case.extended_at is not None:
         raise AlreadyExtended(erasure_id)
@@ -81,7 +86,7 @@ def may_extend(case: ErasureView) -> bool:
 
 def watch(case: Erasure) -> None:
     """Have a case brought to mind when half of its time has passed."""
-    if case.held_at is not None:
+    if is_held(case):
         return
     if case.due_at is not None and case.alarmed_percent < ALARMS[-1]:
         first = alarm_at(ALARMS[0], starts_at=starts_at(case), due=case.due_at)
@@ -99,7 +104,7 @@ def sound_alarms(case_id: UUID) -> datetime | None:
     Returns when to look again; None where nothing is left to be said. Raises CaseNotFound.
     """
     case = lock_case(case_id)
-    if is_over(case) or case.due_at is None or case.held_at is not None:
+    if is_over(case) or case.due_at is None or is_held(case):
         return None
     for percent in ALARMS:
         if percent <= case.alarmed_percent:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from ambit.erasure.cases import lock_case, next_moment
+from ambit.erasure.cases import lock_case, next_moment, this_system, this_transaction
 from ambit.erasure.models import Erasure, ErasureItem
 from ambit.erasure.registry import REWRITTEN
 from ambit.scrub.blocked import ScrubBlocked
@@ -38,6 +38,23 @@ def shred(case_id: UUID) -> bool:
     return True
 
 
+def mark_anew(case: Erasure) -> None:
+    """Forget the numbers of another cluster, where a dump was restored into this one: they lie ahead or behind.
+
+    In scope. The case is settled and marked by numbers of this one; what is lost is the work of a scrub.
+    """
+    system = this_system()
+    if case.database_system == system:
+        return
+    case.database_system, case.request_xid = system, this_transaction()
+    case.shredded_xid, case.shredded_files, case.log_segment = 0, {}, ""
+    case.save(
+        update_fields=[
+            "database_system", "request_xid", "shredded_xid", "shredded_files", "log_segment",
+        ]
+    )  # fmt: skip
+
+
 def unmark(case_id: UUID) -> None:
     """Forget the mark of a case, in the transaction that destroys something more of it."""
     Erasure.objects.filter(pk=case_id).exclude(shredded_xid=0).update(shredded_xid=0)
@@ -68,7 +85,9 @@ def note_scrubbed(case_id: UUID, done: Scrubbed) -> None:
 def note_waiting(case_id: UUID, blocked: ScrubBlocked) -> None:
     """Note why a case's scrub has to wait, and what the try was good for; raise CaseNotFound."""
     case = lock_case(case_id)
-    case.waits_for = blocked.reason
+    # What is in the way is not hidden behind waiting one's turn to look again.
+    if blocked.reason != "soon" or not case.waits_for:
+        case.waits_for = blocked.reason
     case.shredded_files |= blocked.files
     case.log_segment = blocked.segment or case.log_segment
     case.save(update_fields=["waits_for", "shredded_files", "log_segment"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from ambit.answers.holdings import answers_about
@@ -21,9 +22,32 @@ def count_open_holds() -> int:
     return Restriction.objects.filter(lifted_at=None).exclude(basis="").count()
 
 
+def open_holds() -> list[UUID]:
+    """Return the holds of the tenant in scope that were not released, the oldest first."""
+    found = Restriction.objects.filter(lifted_at=None).exclude(basis="")
+    return list(found.order_by("pk").values_list("pk", flat=True))
+
+
 def held_among(object_ids: Iterable[UUID]) -> frozenset[UUID]:
     """Return those of the documents and members that a hold is on."""
     return frozenset(item.object_id for item in _held_items(object_ids))
+
+
+def holds_on(object_ids: Iterable[UUID]) -> tuple[tuple[str, str, UUID], ...]:
+    """Return which holds are on these things: basis, kind and id."""
+    items = _held_items(object_ids)
+    bases = _bases_of(items)
+    return tuple(sorted({(bases[i.restriction_id], i.kind, i.object_id) for i in items}))
+
+
+def was_held(object_ids: Iterable[UUID], *, at: datetime | None) -> set[UUID]:
+    """Return those of the things that a hold is on, or was lifted from after that time."""
+    found = held_among(object_ids)
+    if at is None:
+        return set(found)
+    items = RestrictionItem.objects.filter(object_id__in=list(object_ids), lifted_at__gt=at)
+    bases = _bases_of(items)
+    return {*found, *(item.object_id for item in items if bases[item.restriction_id])}
 
 
 def without_held(scope: Scope) -> Scope:
@@ -79,8 +103,7 @@ def _held_items(object_ids: Iterable[UUID]) -> list[RestrictionItem]:
 
 def _by_basis(items: Iterable[RestrictionItem]) -> tuple[HeldBack, ...]:
     items = list(items)
-    ids = {item.restriction_id for item in items}
-    bases = dict(Restriction.objects.filter(pk__in=ids).values_list("pk", "basis"))
+    bases = _bases_of(items)
     found: defaultdict[str, dict[str, set[UUID]]] = defaultdict(lambda: defaultdict(set))
     for item in items:
         found[bases[item.restriction_id]][item.kind].add(item.object_id)
@@ -88,3 +111,8 @@ def _by_basis(items: Iterable[RestrictionItem]) -> tuple[HeldBack, ...]:
         HeldBack(basis, len(kinds["document"]), len(kinds["member"]))
         for basis, kinds in sorted(found.items())
     )
+
+
+def _bases_of(items: Iterable[RestrictionItem]) -> dict[UUID, str]:
+    ids = {item.restriction_id for item in items}
+    return dict(Restriction.objects.filter(pk__in=ids).values_list("pk", "basis"))

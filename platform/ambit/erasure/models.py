@@ -59,7 +59,7 @@ class Erasure(TenantModel):
     log_position = models.CharField(max_length=20, blank=True)
     # The last segment of the log in which it can be, while somebody keeps that.
     log_segment = models.CharField(max_length=24, blank=True)
-    # Why the scrub has to wait: a reason of ambit.scrub.blocked, or empty.
+    # Why it has to wait: a reason of ambit.scrub.blocked or ambit.erasure.tombstones, or empty.
     waits_for = models.CharField(max_length=10, blank=True)
     verified_at = models.DateTimeField(null=True)
     # When all but what is under a hold was destroyed.
@@ -67,6 +67,10 @@ class Erasure(TenantModel):
     closed_at = models.DateTimeField(null=True)
     # The last time something was found to be left.
     incomplete_at = models.DateTimeField(null=True)
+    # Of a case that repeats another after a backup was restored: that one, which this database may not have.
+    repeats_id = models.UUIDField(null=True)
+    # Whose numbers those of transactions, files and the log are: Postgres' system identifier.
+    database_system = models.BigIntegerField(default=0)
     # The tenant's cache generation when the case was received.
     salt_epoch = models.PositiveIntegerField(default=0)
     # The request's transaction: the case is settled once every older one has ended.

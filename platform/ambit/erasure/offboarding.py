@@ -19,14 +19,15 @@ from ambit.erasure.cases import is_over, is_settled, lock_case, requester, this_
 from ambit.erasure.closing import stand_alone
 from ambit.erasure.disk import TENANT, unmark
 from ambit.erasure.ending import CLOSED, Ending, closed_slug, note_accounts
-from ambit.erasure.holds import count_open_holds
+from ambit.erasure.holds import count_open_holds, open_holds
 from ambit.erasure.models import Erasure, ErasureHolding, ErasureState
 from ambit.erasure.places import PLACES
 from ambit.erasure.queries import ReceiptNotReady, get_erasure, get_receipt
+from ambit.erasure.restrictions import lift
 from ambit.erasure.types import Case, HoldingCount, StateName, StateTime
+from ambit.erasure.waiting import WORDS
 from ambit.jobs.kinds import OFFBOARD
 from ambit.jobs.services import enqueue
-from ambit.scrub.blocked import WORDS
 from tenants.audit import record
 from tenants.holding import Scope
 from tenants.models import Tenant
@@ -97,6 +98,18 @@ def begin_offboarding(*, tenant_id: UUID, slug: str) -> Offboarding:
                 raise HoldsOpen(n_holds)
             _begin(tenant)
         return _view(_case())
+
+
+def end_again(*, tenant_id: UUID) -> None:
+    """End a tenant that a restored backup brought back, with its holds: they were released before it ended."""
+    with tenant_scope(tenant_id, custody=True):
+        tenant = Tenant.objects.select_for_update(no_key=True).filter(pk=tenant_id).first()
+        if tenant is None or tenant.closing_at is not None:
+            return
+        stand_alone()
+        for hold_id in open_holds():
+            lift(kind="hold", restriction_id=hold_id)
+        _begin(tenant)
 
 
 def get_offboarding(*, tenant_id: UUID) -> Offboarding:

@@ -75,7 +75,9 @@ def print_receipt(note: str) -> bytes:
         made, pagesize=A4, title=f"{_title_of(said)} {said['erasure']}", lang="en", invariant=1,
         leftMargin=20 * mm, rightMargin=20 * mm, topMargin=18 * mm, bottomMargin=18 * mm,
     )  # fmt: skip
-    attached = json.dumps({**said, SIGNED: note}, indent=2, ensure_ascii=False).encode()
+    attached = json.dumps(
+        {**said, SIGNED: note if SIGNED_BY in note else False}, indent=2, ensure_ascii=False
+    ).encode()
 
     def first_page(canvas: Any, _document: Any) -> None:
         _attach(canvas, attached)
@@ -96,6 +98,11 @@ def _head(said: dict[str, Any], note: str) -> list[Flowable]:
         ("Case", said["erasure"]),
         ("Tenant", said["tenant"]),
         ("About", who),
+        *(
+            [("Repeats", f"{said['repeats']}, since a backup was restored")]
+            if said.get("repeats")
+            else []
+        ),
         ("Receipt", number),
         ("Written", _time(said.get("written_at"))),
         ("By", said["version"]),

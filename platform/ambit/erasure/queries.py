@@ -9,15 +9,16 @@ from typing import Any
 from uuid import UUID
 
 from ambit.audit.receipts import SIGNED
+from ambit.audit.verify import SIGNED_BY
 from ambit.erasure.cases import TIMES, CaseNotFound
 from ambit.erasure.holds import held_back_by_case
 from ambit.erasure.models import Erasure, ErasureHolding, ErasureItem, Receipt
 from ambit.erasure.outlook import open_cases_beside
-from ambit.erasure.reasons import open_reason
+from ambit.erasure.reasons import read_reason
 from ambit.erasure.receipts import said_in
 from ambit.erasure.registry import HOLDINGS
 from ambit.erasure.types import ErasureView, HeldBack, HoldingCount, StateTime
-from ambit.scrub.blocked import WORDS
+from ambit.erasure.waiting import WORDS
 from tenants.ids import public_id
 
 ErasureNotFound = CaseNotFound
@@ -48,14 +49,21 @@ def list_erasures(*, after: UUID | None, limit: int) -> list[ErasureView]:
 def get_receipt(*, erasure_id: UUID, serial: int | None = None) -> dict[str, Any]:
     """Return a receipt, the newest by default: what it says, and under `signed` what was signed of it.
 
-    Raises ErasureNotFound, ReceiptNotReady.
+    `signed` is False where it was written before receipts were signed: nothing proves what it says. Raises
+    ErasureNotFound, ReceiptNotReady.
     """
+    note = get_receipt_note(erasure_id=erasure_id, serial=serial)
+    return {**said_in(note), SIGNED: note if SIGNED_BY in note else False}
+
+
+def get_receipt_note(*, erasure_id: UUID, serial: int | None = None) -> str:
+    """Return a receipt as it is kept, the newest by default; raise ErasureNotFound, ReceiptNotReady."""
     found = Receipt.objects.filter(erasure_id=erasure_id).order_by("-serial")
     if serial is not None:
         found = found.filter(serial=serial)
     receipt = found.first()
     if receipt is not None:
-        return {**said_in(receipt.note), SIGNED: receipt.note}
+        return receipt.note
     if not Erasure.objects.filter(pk=erasure_id).exists():
         raise ErasureNotFound(erasure_id)
     raise ReceiptNotReady(erasure_id)
@@ -84,6 +92,7 @@ def refusal_receipt(case: ErasureView) -> dict[str, Any]:
         "version": f"ambit {metadata.version('ambit')}",
         "outcome": "refused",
         "state": case.state,
+        "repeats": None,
         "complete": False,
         "subject": {"type": case.subject_type, "hash": case.subject_hash},
         "received_at": case.received_at.isoformat(),
@@ -141,7 +150,7 @@ def _view(
         dry_run=False,
         subject_type=case.subject_type,
         subject_hash=bytes(case.subject_mac).hex() if case.subject_mac is not None else None,
-        reason=open_reason(case.reason_sealed, object_id=case.pk, field="reason"),
+        reason=read_reason(case.reason_sealed, object_id=case.pk, field="reason"),
         requested_by_kind=case.requested_by_kind,
         requested_by_id=case.requested_by_id,
         received_at=case.received_at,
@@ -157,12 +166,13 @@ def _view(
         n_shared_documents=case.n_shared_documents,
         n_confirmed_documents=case.n_confirmed_documents,
         extended_at=case.extended_at,
-        extension_reason=open_reason(case.extension_sealed, object_id=case.pk, field="extension"),
-        refusal_reason=open_reason(case.refusal_sealed, object_id=case.pk, field="refusal"),
+        extension_reason=read_reason(case.extension_sealed, object_id=case.pk, field="extension"),
+        refusal_reason=read_reason(case.refusal_sealed, object_id=case.pk, field="refusal"),
         held=held,
         shredded_xid=case.shredded_xid,
         log_position=case.log_position,
         waits_for=WORDS.get(case.waits_for, ""),
+        repeats=case.repeats_id,
         also_open=also_open,
     )
 

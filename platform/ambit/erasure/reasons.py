@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from typing import Literal
 from uuid import UUID
 
+from ambit.keys.keyring import KeyUnavailable
 from ambit.keys.sealing import new_data_key, open_data_key, open_text, seal_text
 from tenants.scope import current_tenant_id
 
 Field = Literal["reason", "extension", "refusal"]
 REMOVED = "[subject]"
+UNREADABLE = "(Sealed: the tenant's keys cannot be reached now.)"
 
 
 class ReasonMissing(ValueError):
@@ -51,3 +53,11 @@ def open_reason(kept: bytes | memoryview | None, *, object_id: UUID, field: Fiel
     end = 2 + int.from_bytes(sealed[:2], "big")
     key = open_data_key(sealed[2:end], tenant_id=tenant_id, object_id=object_id)
     return open_text(key, sealed[end:], tenant_id=tenant_id, object_id=object_id, field=field)
+
+
+def read_reason(kept: bytes | memoryview | None, *, object_id: UUID, field: Field) -> str:
+    """Open a reason to show it, or say that it cannot be read now: the case is shown all the same."""
+    try:
+        return open_reason(kept, object_id=object_id, field=field)
+    except KeyUnavailable:
+        return UNREADABLE

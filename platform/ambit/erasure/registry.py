@@ -99,6 +99,7 @@ TABLES: dict[str, Table] = {
         ("actor_kind", "action", "document_ids", "chunk_ids", "counts"), kept_because=EVIDENCE
     ),
     "audit_log": Table(("frontier",), kept_because=PROOF),
+    "audit_copying": Table(("place", "fault"), kept_because="how copying goes, about no tenant"),
     "audit_leaf": Table(("hash", "who", "what"), kept_because=PROOF),
     "audit_subtree": Table(("hash",), kept_because=PROOF),
     "audit_checkpoint": Table(("root", "note"), kept_because=PROOF),

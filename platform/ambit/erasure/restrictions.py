@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -20,15 +20,16 @@ from ambit.corpus.holdings import documents_gone, lock_documents
 from ambit.corpus.services import hide_documents, return_documents, withhold_documents
 from ambit.corpus.types import SubjectRef
 from ambit.erasure.cases import requester
+from ambit.erasure.clock import watch
 from ambit.erasure.closing import stand_beside
 from ambit.erasure.holds import held_among
 from ambit.erasure.members import lock_members
 from ambit.erasure.models import Erasure, ErasureItem, ErasureState, Restriction, RestrictionItem
 from ambit.erasure.reasons import open_reason, required, seal_reason
-from ambit.erasure.subjects import Found, find_named
+from ambit.erasure.subjects import DOCUMENTS, Found, find_named
 from ambit.erasure.types import RestrictionView
 from ambit.jobs.kinds import ERASE
-from ambit.jobs.services import enqueue
+from ambit.jobs.services import hurry
 from ambit.notices.services import announce
 from tenants.audit import record
 from tenants.ids import uuid7
@@ -44,6 +45,9 @@ BASES = {
     "e": "legal claims",
 }
 BATCH_ROWS = 1000
+# Of a hold that a restored backup knew nothing of.
+HELD_AGAIN = "Placed again after a backup of before the hold was restored; its reason was not kept."
+REVIEW_AGAIN = timedelta(days=30)
 
 
 class RestrictionNotFound(LookupError):
@@ -110,6 +114,24 @@ def place_restriction(
         return _place(found, (), basis="", review_at=None, reason=reason)
 
 
+def hold_again(
+    *, basis: str, document_ids: Sequence[UUID], member_ids: Sequence[UUID]
+) -> RestrictionView:
+    """Place a hold that was there when something else of its case was destroyed, and not in the backup.
+
+    Its reason went with what was not restored: somebody looks again, and the review is due in a month.
+    """
+    found = Found(DOCUMENTS, None, (), None, tuple(sorted(document_ids)), (), ())
+    return _place(
+        found,
+        tuple(sorted(member_ids)),
+        basis=basis,
+        review_at=timezone.now() + REVIEW_AGAIN,
+        reason=HELD_AGAIN,
+        again=True,
+    )
+
+
 def lift(*, kind: Kind, restriction_id: UUID) -> RestrictionView:
     """End a hold or restriction: what nothing else hides comes back, what an erasure covers goes.
 
@@ -155,6 +177,7 @@ def _place(
     basis: str,
     review_at: datetime | None,
     reason: str,
+    again: bool = False,
 ) -> RestrictionView:
     words = required(reason)
     if not found.document_ids and not member_ids:
@@ -164,7 +187,8 @@ def _place(
         stand_beside()
     lock_documents(found.document_ids)
     lock_members(member_ids)
-    _refuse_erased(found.document_ids, member_ids)
+    if not again:
+        _refuse_erased(found.document_ids, member_ids)
     kind, by_id = requester()
     restriction_id = uuid7()
     Restriction.objects.create(
@@ -240,7 +264,8 @@ def _go_on(object_ids: Sequence[UUID], document_ids: Sequence[UUID]) -> None:
         # Whoever destroys what was held, this case was scrubbed before that.
         case.state, case.shredded_xid = ErasureState.HIDDEN, 0
         case.save(update_fields=["state", "shredded_xid"])
-        enqueue(ERASE, object_id=case.pk)
+        watch(case)
+        hurry(ERASE, object_id=case.pk)
 
 
 def _open_cases(object_ids: Iterable[UUID]) -> dict[UUID, set[UUID]]:

@@ -33,11 +33,12 @@ from ambit.erasure.cases import (
     note_scoped,
     requester,
     scope_of,
+    this_system,
     this_transaction,
     with_epoch,
 )
 from ambit.erasure.clock import set_due, watch
-from ambit.erasure.disk import unmark
+from ambit.erasure.disk import mark_anew, unmark
 from ambit.erasure.holds import held_among, held_back, without_held
 from ambit.erasure.identity import find_kept, forget_named, identifiers_of, keep_named
 from ambit.erasure.members import lock_members
@@ -51,6 +52,7 @@ from ambit.erasure.types import Case, ErasureView, StateTime
 from ambit.export.holdings import exports_about, stop_handing_out
 from ambit.jobs.kinds import ERASE
 from ambit.jobs.services import enqueue
+from ambit.keys.keyring import KeyUnavailable
 from tenants.audit import record
 from tenants.holding import Scope
 from tenants.holdings import hide_member, trace_member
@@ -96,7 +98,7 @@ def request_erasure(
             )
             record("erasure.received", object_id=case.pk)
         else:
-            _cover(case, found, action="erasure.requested")
+            cover(case, found, action="erasure.requested")
         return get_erasure(erasure_id=case.pk)
 
 
@@ -115,7 +117,7 @@ def verify_identity(*, erasure_id: UUID) -> ErasureView:
             reason, found.identifiers, object_id=case.pk, field="reason"
         )
         forget_named(case)
-        _cover(case, found, action="erasure.identified")
+        cover(case, found, action="erasure.identified")
         return get_erasure(erasure_id=erasure_id)
 
 
@@ -146,10 +148,11 @@ def take_up(case_id: UUID) -> Case:
     """
     with custody_scope():
         case = _open_case(case_id)
+        mark_anew(case)
         # Asked before looking: whatever is committed by then is seen below.
         settled = is_settled(case)
         noted = scope_of(case)
-        late = _late(case, noted)
+        late, has_keys = _late(case, noted)
         _hide(late.document_ids, noted.member_ids)
         # Documents are locked before cases, as by who lifts a hold.
         case = lock_case(case_id)
@@ -163,7 +166,9 @@ def take_up(case_id: UUID) -> Case:
         note_found(case_id, found)
         note_scoped(case_id, found)
         held = held_among((*covered.document_ids, *covered.member_ids))
-        return Case(case_id, scope, covered, held, settled)
+        return Case(
+            case_id, scope, covered, held, settled, has_keys=has_keys, waits_for=case.waits_for
+        )
 
 
 def _open_case(case_id: UUID) -> Erasure:
@@ -173,9 +178,15 @@ def _open_case(case_id: UUID) -> Erasure:
     return case
 
 
-def _late(case: Erasure, noted: Scope) -> Scope:
+def _late(case: Erasure, noted: Scope) -> tuple[Scope, bool]:
+    """Return what else is about the person by now, and whether there were keys to look for all of it."""
     members = [m for one in noted.member_ids if (m := trace_member(kind="member", value=str(one)))]
-    declared = [d for member in members for d in declared_by(member)]
+    has_keys = True
+    try:
+        declared = [d for member in members for d in declared_by(member)]
+    except KeyUnavailable:
+        # What is noted is destroyed all the same; the case ends once this could be looked for.
+        declared, has_keys = [], False
     if case.subject_mac is not None:
         declared.append((case.subject_type, bytes(case.subject_mac)))
     until = case.identified_at or case.received_at
@@ -183,7 +194,7 @@ def _late(case: Erasure, noted: Scope) -> Scope:
     answers = answers_about(
         document_ids=documents | set(noted.document_ids), member_ids=noted.member_ids
     )
-    return Scope(
+    late = Scope(
         tenant_id=case.tenant_id,
         document_ids=tuple(sorted(documents - set(noted.document_ids))),
         key_ids=tuple(key for member in members for key in member.key_ids),
@@ -195,6 +206,7 @@ def _late(case: Erasure, noted: Scope) -> Scope:
             member_ids=noted.member_ids,
         ),
     )
+    return late, has_keys
 
 
 def _hide(document_ids: Sequence[UUID], member_ids: Sequence[UUID]) -> None:
@@ -242,14 +254,14 @@ def _receive(found: Found, reason: str, received_at: datetime) -> Erasure:
     )
 
 
-def _cover(case: Erasure, found: Found, *, action: str) -> None:
+def cover(case: Erasure, found: Found, *, action: str) -> None:
     """Hide what a case covers, start its clock and hand it to the workers."""
     _hide(found.document_ids, (found.member.id,) if found.member else ())
     scope = _scope(found)
     set_due(case)
     case.state, case.hidden_at = ErasureState.HIDDEN, next_moment(case)
     case.salt_epoch = get_tenant().salt_epoch
-    case.request_xid = this_transaction()
+    case.request_xid, case.database_system = this_transaction(), this_system()
     case.n_shared_documents = found.n_shared
     case.n_confirmed_documents = len(found.confirmed_ids)
     case.save()

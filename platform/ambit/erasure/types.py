@@ -145,8 +145,10 @@ class ErasureView:
     # The transaction that had destroyed all; the position in Postgres' log before which nothing is left.
     shredded_xid: int = 0
     log_position: str = ""
-    # Why the scrub has to wait, in words; empty: it does not.
+    # Why it has to wait, in words; empty: it does not.
     waits_for: str = ""
+    # Of a case that repeats another after a backup was restored: that one, of which nothing else is known here.
+    repeats: UUID | None = None
     # Other open cases about the same person or member.
     also_open: tuple[UUID, ...] = ()
     # Of a dry run: how many things of each kind would go, and what would stay.
@@ -186,6 +188,10 @@ class Case:
     # Whether every transaction that was under way at the request has ended: nothing can come in
     # late any more.
     settled: bool
+    # Whether what came in late could be looked for: a person's identifiers are hashed under the tenant's key.
+    has_keys: bool = True
+    # Why it had to wait the last time; empty: it did not.
+    waits_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)

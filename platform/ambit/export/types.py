@@ -9,7 +9,7 @@ from uuid import UUID
 
 StateName = Literal["received", "ready", "expired", "failed"]
 # Why one is over: its days, an erasure or deletion of something in it, or what kept it from being made.
-End = Literal["time", "erasure", "ambiguous", "unreadable"]
+End = Literal["time", "erasure", "ambiguous", "unreadable", "changing"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import time
 from functools import lru_cache
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import UUID
 
 from celery import Celery
 from django.conf import settings
 from kombu.exceptions import OperationalError
-from redis import Redis
+from redis import Redis, RedisError
 
 logger = logging.getLogger(__name__)
 
 RUN_JOB = "ambit.run_job"
 ARRANGE_GRAPHS = "ambit.arrange_graphs"
+MAY_SCRUB = "ambit_may_scrub"
+ANSWER_S = 1.0
 # Work of the installation as a whole, which is due every hour anyway.
 UPKEEP = "upkeep"
 SOON_S = 30
@@ -68,6 +71,22 @@ def waiting(queue: str) -> int:
         return int(client.llen(queue))
 
 
+def wait_for_turn(name: str, *, every_s: float) -> float:
+    """Return 0 to one caller in so many seconds, and to the others how long they have to wait.
+
+    Where the broker is down, or forgot, it is everybody's turn.
+    """
+    key = f"ambit.turn.{name}"
+    try:
+        with Redis.from_url(str(settings.REDIS_URL), socket_timeout=2) as client:
+            if client.set(key, 1, nx=True, px=max(1, int(1000 * every_s))):
+                return 0.0
+            left: Any = client.pttl(key)
+            return max(0.001, float(left) / 1000)
+    except RedisError:
+        return 0.0
+
+
 def ask_for(task: str) -> None:
     """Ask for upkeep in a moment; where the broker is down its usual time will do."""
     try:
@@ -95,3 +114,15 @@ def send(*, tenant_id: UUID, job_id: UUID, queue: str) -> bool:
         )
         return False
     return True
+
+
+def workers_that_scrub() -> list[bool]:
+    """Ask every worker whether it has the login that rewrites tables; waits a second for their answers.
+
+    Raises OSError where the broker is down.
+    """
+    try:
+        answers = _sender().control.broadcast(MAY_SCRUB, reply=True, timeout=ANSWER_S)
+    except OperationalError as error:
+        raise OSError from error
+    return [bool(said.get(MAY_SCRUB)) for one in answers or [] for said in one.values()]

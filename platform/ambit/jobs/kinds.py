@@ -25,7 +25,9 @@ ERASURE_ALARM = JobKind("erasure.alarm", queue="upkeep", attempts=1000)
 EXPORT = JobKind("export.pack", queue="upkeep", attempts=10)
 EXPORT_END = JobKind("export.end", queue="upkeep", attempts=1000)
 # Tells one recipient one thing; how often is its own to say.
-NOTICE = JobKind("notice.send", queue="upkeep", attempts=1000)
+NOTICE = JobKind("notice.send", queue="notices", attempts=1000)
+# Notes what one recipient is to be told of the audit trail, and wakes again after an hour.
+CHECKPOINT_NOTICE = JobKind("notice.checkpoint", queue="upkeep", attempts=1000)
 
 KINDS = {
     kind.name: kind
@@ -38,7 +40,8 @@ KINDS = {
         EXPORT,
         EXPORT_END,
         NOTICE,
+        CHECKPOINT_NOTICE,
     )
 }
-# Erasures go first: a worker takes from the queues in this order.
-QUEUES = ("erase", "ingest", "upkeep")
+# Erasures go first, and what others' servers may hold up last: a worker takes from the queues in this order.
+QUEUES = ("erase", "ingest", "upkeep", "notices")

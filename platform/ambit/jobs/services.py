@@ -61,6 +61,13 @@ def enqueue(kind: JobKind, *, object_id: UUID, run_after: datetime | None = None
     transaction.on_commit(tell, robust=True)
 
 
+def hurry(kind: JobKind, *, object_id: UUID) -> None:
+    """Add work, or have what waits for another try begin at once, in the transaction in scope."""
+    waiting_for_its_time = Job.objects.filter(name=kind.name, object_id=object_id, lease=None)
+    waiting_for_its_time.update(run_after=timezone.now(), attempts=0)
+    enqueue(kind, object_id=object_id)
+
+
 def cancel(kind: JobKind, *, object_id: UUID) -> None:
     """Take work off the table that need not be done any more, in the caller's transaction."""
     Job.objects.filter(name=kind.name, object_id=object_id).delete()

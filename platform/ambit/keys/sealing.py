@@ -14,7 +14,8 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ambit.keys.keyring import KEY_BYTES, KeyUnavailable, tenant_keys
+from ambit.keys.keyring import KEY_BYTES, KeyUnavailable, TenantKeys, tenant_keys
+from tenants.scope import WrongTenantScope, current_tenant_id
 
 NONCE_BYTES = 12
 VERSION_BYTES = 2
@@ -25,19 +26,38 @@ class CannotOpen(RuntimeError):
 
 
 def new_data_key(*, tenant_id: UUID, object_id: UUID) -> tuple[bytes, bytes]:
-    """Return a fresh data key of 32 bytes and the same key wrapped for keeping."""
+    """Return a fresh data key of 32 bytes and the same key wrapped for keeping.
+
+    In the tenant's scope, whose transaction keeps it: an old wrapping key is destroyed only when every
+    transaction that may have wrapped with it has ended. Raises NoTenantScope, WrongTenantScope, KeyUnavailable.
+    """
+    if current_tenant_id() != tenant_id:
+        raise WrongTenantScope("a data key is made in the scope of its tenant")
     key = os.urandom(KEY_BYTES)
-    keys = tenant_keys(tenant_id)
-    version = keys.current.to_bytes(VERSION_BYTES, "big")
-    place = _place(tenant_id, object_id, "data_key")
-    return key, version + seal(keys.wrapping[keys.current], key, place=place)
+    return key, _wrap(tenant_keys(tenant_id), key, tenant_id, object_id)
 
 
 def open_data_key(wrapped: bytes, *, tenant_id: UUID, object_id: UUID) -> bytes:
     """Return the data key; raise KeyUnavailable or CannotOpen."""
-    wrapped = bytes(wrapped)
+    return _unwrap(tenant_keys(tenant_id), bytes(wrapped), tenant_id, object_id)
+
+
+def rewrap_data_key(wrapped: bytes, *, tenant_id: UUID, object_id: UUID) -> bytes:
+    """Return the same data key wrapped by the tenant's current key; raise KeyUnavailable or CannotOpen."""
+    keys = tenant_keys(tenant_id)
+    key = _unwrap(keys, bytes(wrapped), tenant_id, object_id)
+    return _wrap(keys, key, tenant_id, object_id)
+
+
+def _wrap(keys: TenantKeys, key: bytes, tenant_id: UUID, object_id: UUID) -> bytes:
+    version = keys.current.to_bytes(VERSION_BYTES, "big")
+    place = _place(tenant_id, object_id, "data_key")
+    return version + seal(keys.wrapping[keys.current], key, place=place)
+
+
+def _unwrap(keys: TenantKeys, wrapped: bytes, tenant_id: UUID, object_id: UUID) -> bytes:
     version = int.from_bytes(wrapped[:VERSION_BYTES], "big")
-    wrapping = tenant_keys(tenant_id).wrapping.get(version)
+    wrapping = keys.wrapping.get(version)
     if wrapping is None:
         raise KeyUnavailable(f"key {version} of tenant {tenant_id} is not in the keyring")
     place = _place(tenant_id, object_id, "data_key")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
@@ -15,8 +17,19 @@ from django.conf import settings
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 # IPv6 prefixes in whose last bits an IPv4 address is meant: translators would take us there.
 TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
-# Clouds' metadata services that stand in a private network.
-METADATA = frozenset({ipaddress.ip_address("fd00:ec2::254")})
+# What a network translates by itself, to addresses that only it knows.
+LOCALLY_TRANSLATED = ipaddress.ip_network("64:ff9b:1::/48")
+# Clouds' metadata services that are not link-local: Azure's is a public address, the others' are private.
+METADATA = frozenset(
+    ipaddress.ip_address(address)
+    for address in (
+        "168.63.129.16",
+        "192.0.0.192",
+        "100.100.100.200",
+        "fd00:ec2::254",
+        "fd20:ce::254",
+    )
+)
 MAX_URL = 2000
 
 
@@ -49,25 +62,46 @@ def checked_url(url: str) -> SplitResult:
     return parts
 
 
-def find_address(host: str, port: int) -> str:
-    """Look a host up once, and return the address to connect to; raise HostUnknown, AddressRefused.
+def find_address(host: str, port: int, *, within_s: float) -> str:
+    """Look a host up once, and return the address to connect to.
+
+    Raises HostUnknown, AddressRefused, and TimeoutError where the name's servers take too long.
 
     Whoever connects must take this address and not ask again: the next answer may be another.
     """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise HostUnknown from error
-    for *_, where in found:
+    for *_, where in _look_up(host, port, within_s=within_s):
         address = ipaddress.ip_address(str(where[0]).partition("%")[0])
         if may_be_told(address, private=settings.AMBIT_WEBHOOK_PRIVATE):
             return str(address)
     raise AddressRefused
 
 
+def _look_up(host: str, port: int, *, within_s: float) -> list[tuple[Any, ...]]:
+    """Ask for a host's addresses from a thread: the resolver itself knows no limit."""
+    found: list[tuple[Any, ...]] = []
+    wrong: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            found.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            wrong.append(error)
+
+    asking = threading.Thread(target=ask, name="resolver", daemon=True)
+    asking.start()
+    asking.join(within_s)
+    if asking.is_alive():
+        raise TimeoutError
+    if wrong:
+        raise HostUnknown from wrong[0]
+    return found
+
+
 def may_be_told(address: Address, *, private: bool) -> bool:
     """Say whether an address is public, or private where that is allowed; NEVER link-local. Pure."""
     meant = _meant(address)
+    if address in LOCALLY_TRANSLATED:
+        return False
     if meant in METADATA or meant.is_link_local or meant.is_multicast or meant.is_unspecified:
         return False
     if meant.is_reserved and not meant.is_loopback:

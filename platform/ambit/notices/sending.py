@@ -33,11 +33,15 @@ class _Pinned(http.client.HTTPConnection):
         self._address, self._is_tls = (address, port), parts.scheme == "https"
 
     def connect(self) -> None:
-        """Open the connection."""
+        """Open the connection; from its first byte on it can be hung up."""
         self.sock = socket.create_connection(self._address, timeout=STEP_S)
         if self._is_tls:
             context = ssl.create_default_context()
-            self.sock = context.wrap_socket(self.sock, server_hostname=self.host)
+            secure = context.wrap_socket(
+                self.sock, server_hostname=self.host, do_handshake_on_connect=False
+            )
+            self.sock = secure
+            secure.do_handshake()
 
 
 def send(letter: Letter) -> Outcome:
@@ -45,8 +49,10 @@ def send(letter: Letter) -> Outcome:
     try:
         parts = checked_url(letter.url)
         port = parts.port or PORTS[parts.scheme]
-        address = find_address(parts.hostname or "", port)
-        return Outcome(_post(letter, parts, address=address, port=port))
+        until = time.monotonic() + WHOLE_S
+        address = find_address(parts.hostname or "", port, within_s=STEP_S)
+        left_s = max(0.0, until - time.monotonic())
+        return Outcome(_post(letter, parts, address=address, port=port, within_s=left_s))
     except BadWebhookUrl:
         return Outcome(None, "url")
     except AddressRefused:
@@ -61,18 +67,20 @@ def send(letter: Letter) -> Outcome:
         return Outcome(None, "connection")
 
 
-def _post(letter: Letter, parts: SplitResult, *, address: str, port: int) -> int:
+def _post(letter: Letter, parts: SplitResult, *, address: str, port: int, within_s: float) -> int:
     connection = _Pinned(parts, address=address, port=port)
     headers = signed_headers(
         secret=letter.secret, message_id=letter.id, sent_at=int(time.time()), body=letter.body
     )
     target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    connection.connect()
-    sock, is_late = connection.sock, threading.Event()
-    late = threading.Timer(WHOLE_S, _hang_up, args=(sock, is_late))
+    is_late = threading.Event()
+    late = threading.Timer(within_s, _hang_up, args=(connection, is_late))
     late.daemon = True
     late.start()
     try:
+        connection.connect()
+        if is_late.is_set():
+            raise TimeoutError
         connection.request(
             "POST",
             target,
@@ -80,7 +88,8 @@ def _post(letter: Letter, parts: SplitResult, *, address: str, port: int) -> int
             headers=headers
             | {"Content-Type": "application/json", "User-Agent": "ambit", "Connection": "close"},
         )
-        status = connection.getresponse().status
+        with connection.getresponse() as response:
+            status = response.status
     except (OSError, http.client.HTTPException):
         if is_late.is_set():
             raise TimeoutError from None
@@ -93,13 +102,15 @@ def _post(letter: Letter, parts: SplitResult, *, address: str, port: int) -> int
     finally:
         late.cancel()
         connection.close()
-        sock.close()
 
 
-def _hang_up(sock: socket.socket, is_late: threading.Event) -> None:
+def _hang_up(connection: _Pinned, is_late: threading.Event) -> None:
     is_late.set()
+    sock = connection.sock
     try:
-        sock.shutdown(socket.SHUT_RDWR)
+        # None while it is being opened, which has a limit of its own, or once all was said.
+        if sock is not None:
+            sock.shutdown(socket.SHUT_RDWR)
     except OSError:
         # Closed meanwhile.
         return

@@ -8,22 +8,27 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from ambit.jobs.kinds import NOTICE
-from ambit.jobs.services import Claim, enqueue, finish, hold, put_back
+from ambit.jobs.kinds import CHECKPOINT_NOTICE, NOTICE
+from ambit.jobs.services import Claim, cancel, enqueue, finish, hold, put_back
 from ambit.keys.sealing import new_data_key, open_data_key, open_text, seal_text
 from ambit.notices.addresses import checked_url
+from ambit.notices.checkpoints import begin_telling, told_of
 from ambit.notices.models import Notice, NoticeState, Webhook
 from ambit.notices.queries import FIELD, get_webhook, live_webhook
 from ambit.notices.signing import new_secret
-from ambit.notices.types import EVENTS, EventName, Letter, NewWebhook, Outcome
+from ambit.notices.types import CHECKPOINT, EVENTS, EventName, Letter, NewWebhook, Outcome
 from tenants.audit import record
 from tenants.ids import public_id, uuid7
 from tenants.scope import current_tenant_id
 
+# Of one tenant, at a time: each is told each thing, for days where its server is down.
+MOST_WEBHOOKS = 20
 # Of one notice, so that receivers that take 20 kB take it.
 MOST_DOCUMENTS = 400
 # After the first attempt and each further one; then a person must look. Three days and a half.
 DELAYS_S = (5, 60, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+# Why nobody was told: the webhook is there no more.
+REMOVED = "removed"
 OBJECTS: dict[EventName, str] = {
     "erasure.closed": "erasure",
     "document.erased": "erasure",
@@ -36,15 +41,24 @@ class UnknownEvent(ValueError):
     """A webhook is to be told of something that is never told, or of nothing."""
 
 
+class TooManyWebhooks(ValueError):
+    """The tenant has as many webhooks as it may have."""
+
+
 class NothingToTell(LookupError):
     """The notice is told, given up, or was never committed."""
 
 
 def create_webhook(*, name: str, url: str, events: Sequence[str]) -> NewWebhook:
-    """Register a recipient; its secret is shown this once. Raises BadWebhookUrl, UnknownEvent."""
+    """Register a recipient; its secret is shown this once.
+
+    Raises BadWebhookUrl, UnknownEvent, TooManyWebhooks.
+    """
     if not events or set(events) - set(EVENTS):
         raise UnknownEvent
     checked_url(url)
+    if Webhook.objects.filter(removed_at=None).count() >= MOST_WEBHOOKS:
+        raise TooManyWebhooks
     tenant_id, webhook_id, secret = current_tenant_id(), uuid7(), new_secret()
     key, wrapped = new_data_key(tenant_id=tenant_id, object_id=webhook_id)
     sealed = seal_text(
@@ -54,13 +68,14 @@ def create_webhook(*, name: str, url: str, events: Sequence[str]) -> NewWebhook:
         object_id=webhook_id,
         field=FIELD,
     )
-    Webhook.objects.create(
+    webhook = Webhook.objects.create(
         id=webhook_id,
         name=name,
         events=list(dict.fromkeys(events)),
         wrapped_key=wrapped,
         sealed=sealed,
     )
+    begin_telling(webhook)
     record("webhook.created", object_id=webhook_id)
     return NewWebhook(get_webhook(webhook_id=webhook_id), secret)
 
@@ -73,8 +88,9 @@ def remove_webhook(*, webhook_id: UUID) -> None:
     row.save()
     waiting = Notice.objects.filter(webhook_id=webhook_id, state=NoticeState.WAITING)
     waiting.update(
-        state=NoticeState.GIVEN_UP, last_fault="removed", last_status=None, ended_at=row.removed_at
+        state=NoticeState.GIVEN_UP, last_fault=REMOVED, last_status=None, ended_at=row.removed_at
     )
+    cancel(CHECKPOINT_NOTICE, object_id=webhook_id)
     record("webhook.removed", object_id=webhook_id)
 
 
@@ -170,6 +186,20 @@ def note_outcome(held: Claim, outcome: Outcome) -> None:
         put_back(held, delay_s=float(DELAYS_S[notice.attempts - 1]))
 
 
+def give_up_removed(held: Claim) -> None:
+    """End a notice whose webhook was removed while it was noted, and its job, in the caller's transaction.
+
+    Raises NothingToTell, ClaimLost.
+    """
+    hold(held)
+    notice = _waiting(held.object_id)
+    notice.state, notice.ended_at = NoticeState.GIVEN_UP, timezone.now()
+    notice.last_status, notice.last_fault = None, REMOVED
+    notice.save()
+    record("notice.given_up", object_id=notice.pk, document_ids=notice.document_ids)
+    finish(held)
+
+
 def _waiting(notice_id: UUID) -> Notice:
     found = Notice.objects.select_for_update().filter(pk=notice_id, state=NoticeState.WAITING)
     notice = found.first()
@@ -179,17 +209,22 @@ def _waiting(notice_id: UUID) -> Notice:
 
 
 def _body(notice: Notice) -> bytes:
-    kind = OBJECTS[notice.event]  # type: ignore[index]  # written by announce()
-    # A document that was deleted, and not erased for a case, is its own object.
-    is_case = kind != "erasure" or notice.document_ids != [notice.object_id]
+    is_checkpoint = notice.event == CHECKPOINT
     said = {
         "type": notice.event,
         "timestamp": notice.occurred_at.isoformat(),
-        "data": {
-            "tenant": public_id("tenant", notice.tenant_id),
-            kind: public_id(kind, notice.object_id) if is_case else None,
-            "documents": [public_id("document", one) for one in notice.document_ids],
-            "subject_hash": bytes(notice.subject_mac).hex() if notice.subject_mac else None,
-        },
+        "data": told_of(notice.object_id) if is_checkpoint else _told_of_case(notice),
     }
     return json.dumps(said, sort_keys=True).encode()
+
+
+def _told_of_case(notice: Notice) -> dict[str, object]:
+    kind = OBJECTS[notice.event]  # type: ignore[index]  # written by announce()
+    # A document that was deleted, and not erased for a case, is its own object.
+    is_case = kind != "erasure" or notice.document_ids != [notice.object_id]
+    return {
+        "tenant": public_id("tenant", notice.tenant_id),
+        kind: public_id(kind, notice.object_id) if is_case else None,
+        "documents": [public_id("document", one) for one in notice.document_ids],
+        "subject_hash": bytes(notice.subject_mac).hex() if notice.subject_mac else None,
+    }

@@ -7,13 +7,22 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-EventName = Literal["erasure.closed", "document.erased", "restriction.placed", "restriction.lifted"]
-EVENTS: tuple[EventName, ...] = (
+EventName = Literal[
+    "erasure.closed",
+    "document.erased",
+    "restriction.placed",
+    "restriction.lifted",
+    "audit.checkpoint",
+]
+# Of what happened to documents and people; a checkpoint is told by the hour.
+CASES: tuple[EventName, ...] = (
     "erasure.closed",
     "document.erased",
     "restriction.placed",
     "restriction.lifted",
 )
+CHECKPOINT: EventName = "audit.checkpoint"
+EVENTS: tuple[EventName, ...] = (*CASES, CHECKPOINT)
 StateName = Literal["waiting", "told", "given_up"]
 
 

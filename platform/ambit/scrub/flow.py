@@ -15,7 +15,7 @@ from django.db import connections
 
 from ambit.scrub.blocked import ScrubBlocked
 from ambit.scrub.log import pass_log
-from ambit.scrub.pages import Mark, old_pages, rewrite
+from ambit.scrub.pages import Mark, old_pages, require_free, rewrite
 
 SCRUBBER = "scrubber"
 ADVISORY_LOCK = 0x616D626974_73
@@ -31,16 +31,24 @@ class Scrubbed:
 
 
 def scrub(
-    mark: Mark, *, since: str = "", make_way: Callable[[str], None] = lambda _table: None
+    mark: Mark,
+    *,
+    since: str = "",
+    may_begin: Callable[[], None] = lambda: None,
+    make_way: Callable[[str], None] = lambda _table: None,
 ) -> Scrubbed:
     """Overwrite what was destroyed by the mark, in tables, indexes and log; raise ScrubBlocked.
 
     Tables that another scrub has written anew since are left as they are. since: the segment
-    of the log that a try before left behind. make_way: called with each table before it is written.
+    of the log that a try before left behind. may_begin: called before the first table is written, where one has to
+    be; it may raise ScrubBlocked. make_way: called with each table once it is free, before it is written.
     """
     with _alone() as cursor:
         old = old_pages(mark, cursor)
+        if old:
+            may_begin()
         for table in old:
+            require_free(table, cursor)
             make_way(table)
             rewrite(mark, table, cursor)
         # What was rewritten only now may be in later segments than were left behind before.

@@ -9,11 +9,12 @@ knows of is (pg_class.relfrozenxid, which VACUUM FULL sets to the oldest transac
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import OperationalError, connection
+from django.db import OperationalError, ProgrammingError, connection, transaction
 
 from ambit.scrub.blocked import Reason, ScrubBlocked
 
@@ -22,7 +23,13 @@ LOCK_TIMEOUT = "3s"
 # Indexes, vector graphs above all, are built quickly while they fit into this.
 BUILD_MEMORY = "512MB"
 # Postgres' classes of errors after which another try may go well.
-_REASONS: dict[str, Reason] = {"55P03": "lock", "57014": "lock", "40P01": "lock", "53100": "disk"}
+_REASONS: dict[str, Reason] = {
+    "55P03": "lock",
+    "57014": "lock",
+    "40P01": "lock",
+    "53100": "disk",
+    "42501": "login",
+}
 
 _NOTE = """
 SELECT pg_current_xact_id()::text::bigint,
@@ -71,20 +78,38 @@ def old_pages(mark: Mark, cursor: Any) -> list[str]:
     return [name for (name,) in cursor.fetchall()]
 
 
+def require_free(table: str, cursor: Any) -> None:
+    """Take the lock that a rewriting takes, and give it back; raise ScrubBlocked where somebody holds the table.
+
+    A rewriting cannot keep a lock that was taken before it. But what is taken away for its sake, such as a vector
+    graph, is not taken away in vain each time somebody holds on to the table for long.
+    """
+    cursor.execute("SELECT set_config('lock_timeout', %s, false)", [LOCK_TIMEOUT])
+    with _blocked(), transaction.atomic(using=cursor.db.alias):
+        # Names of tables take no parameters; this one was found in the catalogue.
+        cursor.execute(f'LOCK TABLE public."{table}" IN ACCESS EXCLUSIVE MODE')
+
+
 def rewrite(mark: Mark, table: str, cursor: Any) -> None:
     """Write a table anew; raise ScrubBlocked where that is not possible now, or in vain."""
     cursor.execute("SELECT set_config('lock_timeout', %s, false)", [LOCK_TIMEOUT])
     cursor.execute("SELECT set_config('maintenance_work_mem', %s, false)", [BUILD_MEMORY])
-    try:
-        # Names of tables take no parameters; this one was found in the catalogue.
+    with _blocked():
         cursor.execute(f'VACUUM (FULL) public."{table}"')
-    except OperationalError as error:
+    if table in old_pages(mark, cursor):
+        raise ScrubBlocked("snapshot", files=_files([table], cursor))
+
+
+@contextmanager
+def _blocked() -> Iterator[None]:
+    """Raise ScrubBlocked for what another try may not meet."""
+    try:
+        yield
+    except (OperationalError, ProgrammingError) as error:
         reason = _REASONS.get(str(getattr(error.__cause__, "sqlstate", None)))
         if reason is None:
             raise
         raise ScrubBlocked(reason) from error
-    if table in old_pages(mark, cursor):
-        raise ScrubBlocked("snapshot", files=_files([table], cursor))
 
 
 def _files(tables: list[str], cursor: Any) -> dict[str, int]:

@@ -282,7 +282,8 @@ def _keys(
     for row in starts.tolist():
         number = int(workload.documents[row])
         tenant, document = tenants[workload.tenants[row]], make_id("document", number)
-        key, wrapped[number] = new_data_key(tenant_id=tenant, object_id=document)
+        with tenant_scope(tenant):
+            key, wrapped[number] = new_data_key(tenant_id=tenant, object_id=document)
         vaults[number] = Vault(tenant, document, key)
     return vaults, wrapped
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from django import forms
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
@@ -26,6 +28,7 @@ from ambit.admin.page import MISSING, here, page, show, to
 from ambit.admin.people import members_by_id
 from ambit.admin.words import OPEN_STATES
 from ambit.corpus.holdings import DocumentsUnknown
+from ambit.corpus.mentions import LookedTooLong
 from ambit.erasure.candidates import find_candidates
 from ambit.erasure.clock import may_extend
 from ambit.erasure.printed import print_receipt
@@ -34,6 +37,7 @@ from ambit.erasure.queries import (
     ReceiptNotReady,
     get_erasure,
     get_receipt,
+    get_receipt_note,
     list_erasures,
 )
 from ambit.erasure.services import request_erasure
@@ -46,6 +50,8 @@ from tenants.ids import parse_id, public_id
 from tenants.models import Member
 
 MISSING.append(ErasureNotFound)
+Read = TypeVar("Read")
+TOO_LONG = "The names could not be looked for in time. Name fewer at once, or try again when less is going on."
 ROLES: Final = ("admin", "privacy_officer")
 # Who is shown what stands in documents that they may not read.
 OFFICER: Final = "privacy_officer"
@@ -180,7 +186,7 @@ def erasure_state(request: HttpRequest, erasure_id: UUID) -> HttpResponseBase:
 @page("erasures/<ambit_erasure:erasure_id>/receipt.json", name="erasure_receipt", roles=ROLES)
 def erasure_receipt(request: HttpRequest, erasure_id: UUID) -> HttpResponseBase:
     """Hand out the receipt as JSON; a case that has none yet has no such page."""
-    receipt = _receipt_of(erasure_id)
+    receipt = _receipt_of(erasure_id, get_receipt)
     response = JsonResponse(receipt, json_dumps_params={"indent": 2, "ensure_ascii": False})
     return _as_file(response, erasure_id, "json")
 
@@ -188,13 +194,13 @@ def erasure_receipt(request: HttpRequest, erasure_id: UUID) -> HttpResponseBase:
 @page("erasures/<ambit_erasure:erasure_id>/receipt.pdf", name="erasure_receipt_pdf", roles=ROLES)
 def erasure_receipt_pdf(request: HttpRequest, erasure_id: UUID) -> HttpResponseBase:
     """Hand out the receipt as a PDF, with the JSON in it; a case that has none yet has no such page."""
-    printed = print_receipt(_receipt_of(erasure_id)["signed"])
+    printed = print_receipt(_receipt_of(erasure_id, get_receipt_note))
     return _as_file(HttpResponse(printed, content_type="application/pdf"), erasure_id, "pdf")
 
 
-def _receipt_of(erasure_id: UUID) -> dict[str, Any]:
+def _receipt_of(erasure_id: UUID, read: Callable[..., Read]) -> Read:
     try:
-        receipt = get_receipt(erasure_id=erasure_id)
+        receipt = read(erasure_id=erasure_id)
     except ReceiptNotReady as error:
         raise ErasureNotFound(erasure_id) from error
     record("erasure.receipt_read", object_id=erasure_id)
@@ -241,9 +247,15 @@ def _candidates(request: HttpRequest, values: dict[str, str]) -> Candidates | No
         return None
     clearance = clearance_for(member_id=seat.member_id)
     try:
-        return find_candidates(identifiers=identifiers, clearance=clearance, limit=MAX_CANDIDATES)
+        # What Postgres ends in it must not end the page.
+        with transaction.atomic():
+            return find_candidates(
+                identifiers=identifiers, clearance=clearance, limit=MAX_CANDIDATES
+            )
     except SubjectAmbiguous as error:
         raise NotUnderstood(AMBIGUOUS) from error
+    except LookedTooLong as error:
+        raise NotUnderstood(TOO_LONG) from error
 
 
 def _request(values: dict[str, str], also: list[UUID], *, dry_run: bool) -> ErasureView:

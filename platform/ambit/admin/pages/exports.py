@@ -45,6 +45,7 @@ ENDS = {
     "erasure": "Something in it was erased or deleted: the archive and its key are destroyed. Ask for a new one "
     "if it is still needed.",
     "ambiguous": "The identifier names more than one member by now. Ask again with the member id.",
+    "changing": "Something in it was deleted or erased each time it was made. Ask again once that is over.",
     "unreadable": "It could not be made after many tries. The operator’s log says why; ask again then.",
 }
 

@@ -11,6 +11,7 @@ from ambit.audit.archive import archive
 from ambit.audit.check import MOST_EVENTS, TooMany, check_trail_now
 from ambit.audit.flow import trail_signer
 from ambit.audit.models import Log
+from ambit.audit.outside import copy_places
 from ambit.audit.proofs import list_checkpoints
 from ambit.files.streaming import streamed
 from ambit.keys.keyring import KeyUnavailable
@@ -37,7 +38,7 @@ def trail(request: HttpRequest) -> HttpResponseBase:
     return show(
         request, "trail.html", title="Audit proof", log=log, key=key, report=report, too_many=too_many,
         most=MOST_EVENTS, checkpoints=checkpoints, latest=checkpoints[0] if checkpoints else None,
-        n_waiting=_n_waiting(log),
+        n_waiting=_n_waiting(log), places=copy_places(),
     )  # fmt: skip
 
 

@@ -100,7 +100,7 @@ def postgres_part(embedded: Embedded, account: Account | None) -> Part:
         name="postgres",
         command=(str(postgres_bin() / "postgres"), "-D", str(embedded.postgres_dir)),
         log=embedded.log_dir / "postgres.log",
-        ready=lambda _pid: _accepts(embedded),
+        ready=lambda _pid: is_accepting(embedded),
         ready_within_s=120,
         stop_signal=signal.SIGINT,
         stop_within_s=60,
@@ -189,7 +189,8 @@ def _initdb(directory: Path, password: Path, account: Account | None) -> None:
         raise PostgresUnusable(f"initdb failed in {directory}: {done.stderr.strip()}")
 
 
-def _accepts(embedded: Embedded) -> bool:
+def is_accepting(embedded: Embedded) -> bool:
+    """Say whether the embedded Postgres runs and takes connections."""
     done = subprocess.run(
         [str(postgres_bin() / "pg_isready"), "-q", "-h", str(embedded.socket_dir), "-t", "1"],
         check=False,

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from ambit.config.embedded import Embedded
 from ambit.config.runtime import postgres
@@ -241,10 +242,18 @@ class Stack:
             if process.exit_code is None:
                 process.stop(hurry=self._hurry)
         if process.exit_code != 0:
-            raise StackFailed(f"{name} failed with {ending(process.exit_code)}; log: {log}")
+            raise StackFailed(
+                f"{name} failed with {ending(process.exit_code)}; log: {log}{_last_words(log)}"
+            )
         self._say(f"{name} … done in {time.monotonic() - process.started_at:.1f} s")
         return process.output()
 
     def _heed_interrupt(self) -> None:
         if self._asked_to_stop:
             raise StartInterrupted("stopped while starting")
+
+
+def _last_words(log: Path) -> str:
+    """Return how a step's log ends: the sentence that says why; never content, which no log has."""
+    lines = log.read_text(errors="replace").rstrip().splitlines()
+    return f"\n{lines[-1]}" if lines else ""

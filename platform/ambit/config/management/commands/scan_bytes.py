@@ -103,6 +103,7 @@ def _stores(embedded: Embedded, *, is_given: bool) -> list[Store]:
     elsewhere = [
         Store("originals", settings.AMBIT_ORIGINALS_DIR.resolve()),
         Store("data", settings.AMBIT_KEYRING_DIR.resolve()),
+        Store("data", settings.AMBIT_TOMBSTONES_DIR.resolve()),
         Store("data", settings.STATIC_ROOT.resolve()),
     ]
     if not is_given:

@@ -19,7 +19,7 @@ STATES = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("erasure", "0011_offboarding")]
+    dependencies = [("erasure", "0013_offboarding")]
 
     operations = [
         migrations.AddField("erasure", "scoped_at", models.DateTimeField(null=True)),

@@ -9,7 +9,7 @@ from tenants.rls import deleted_once_closing, refused_once_closing, scrubbed
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("erasure", "0010_confirmed"),
+        ("erasure", "0012_tombstones"),
         ("tenants", "0004_offboarding"),
         ("access", "0003_principal_first"),
         ("answers", "0002_isolation"),

@@ -7,7 +7,7 @@ from django.db.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audit", "0002_isolation"), ("tenants", "0004_offboarding")]
+    dependencies = [("audit", "0003_stored"), ("tenants", "0004_offboarding")]
 
     operations = [
         migrations.AddField("log", "let_go_size", models.BigIntegerField(default=0)),

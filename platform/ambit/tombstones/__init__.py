@@ -1,0 +1,1 @@
+"""What must stay gone whatever backup is restored, and which backups there are; outside the database."""

@@ -1,0 +1,1 @@
+"""The keyring, what protects it, and the rotation of its keys."""
