@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test check test-vllm bench bench-retrieval bench-timing replay histories prove-audit prove-erasure prove-crashes measure-finding constraints clean
+.PHONY: help serve demo test test-long check test-vllm bench bench-retrieval bench-timing replay histories prove-audit prove-erasure prove-crashes measure-finding constraints clean
 .DELETE_ON_ERROR:
 
 help: ## say what can be made
@@ -24,8 +24,11 @@ serve: $(INSTALLED) ## run everything here until Ctrl-C (AMBIT_DATA_DIR, AMBIT_P
 demo: $(INSTALLED) ## show and check the whole path in a directory of its own, then clean up
 	@$(BIN)/python -m ambit.config.demo
 
-test: $(DEVELOPED) ## all tests but those that need vLLM (PYTEST_ARGS adds options; "-n 0": one at a time)
-	@$(BIN)/python -m pytest --ignore=tests/vllm --ignore=tests/bench $(IN_PARALLEL) $(PYTEST_ARGS)
+test: $(DEVELOPED) ## all tests but those below (PYTEST_ARGS adds options; "-n 0": one at a time)
+	@$(BIN)/python -m pytest --ignore=tests/vllm --ignore=tests/bench -m "not long" $(IN_PARALLEL) $(PYTEST_ARGS)
+
+test-long: $(DEVELOPED) ## tests that kill, restore and search again and again, for some minutes more
+	@$(BIN)/python -m pytest --ignore=tests/vllm --ignore=tests/bench -m long $(IN_PARALLEL) $(PYTEST_ARGS)
 
 check: $(DEVELOPED) ## style, types, layers, Django's checks, missing migrations
 	@$(BIN)/python -m ruff check .

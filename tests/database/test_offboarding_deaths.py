@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 import psycopg
+import pytest
 
 from ambit.audit.flow import keep_trail
 from ambit.config.runtime.processes import ROOT
@@ -25,6 +26,8 @@ from tests.database.offboardings import (
     rows_by_table,
     work_to_the_end,
 )
+
+pytestmark = pytest.mark.long
 
 SECONDS = 20
 UNCOVERED = {"after queue", "after originals", "after wrapping_key"}

@@ -22,6 +22,8 @@ from tests.database.erasures import receipt_of
 from tests.database.restoring import Installation, command
 from tests.database.worlds import working
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def drill() -> Iterator[Drill]:

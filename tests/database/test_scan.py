@@ -26,6 +26,8 @@ from ambit.scan.stores import Store
 from tests.architecture.sources import ROOT
 from tests.database.private import PrivateDatabase, superuser_url
 
+pytestmark = pytest.mark.long
+
 ERASED, KEPT = 40, 120
 # Here and there among the others: what VACUUM leaves in a hole depends on who was last in the page.
 GONE = frozenset(random.Random(1).sample(range(ERASED + KEPT), ERASED))

@@ -18,6 +18,8 @@ import pytest
 from tests.flows.service import Json, Service, Tenant, uuid_of, wait_until
 from tests.flows.stepper import IN_STORE, STORED, Stepper, points
 
+pytestmark = pytest.mark.long
+
 POINTS = points()
 CASES = [(point, 1) for point in POINTS] + [(point, 2) for point in (*IN_STORE, STORED)]
 SENTENCE = "The keeper of the lighthouse writes down the weather every hour. "

@@ -19,6 +19,8 @@ import pytest
 
 from tests.flows.service import Caller, Service, Tenant, wait_until
 
+pytestmark = pytest.mark.long
+
 N_KILLS = 2
 HOST = "127.0.0.1"
 # More than a process has connections to the database.

@@ -10,6 +10,8 @@ from tests.histories.faults import FAULTS, Fault
 from tests.histories.small_world import LETTERS, SmallWorld, alone, explore
 from tests.histories.town import FalseDenial, Leak
 
+pytestmark = pytest.mark.long
+
 MOST_HISTORIES = 40
 BY_LETTERS = [f for f in FAULTS if f.letters]
 BY_CHANCE = [f for f in FAULTS if not f.letters]
