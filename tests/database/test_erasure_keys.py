@@ -72,7 +72,7 @@ def test_a_case_destroys_what_it_can_without_keys_and_says_what_it_waits_for(
 
     assert (waiting.waits_for, waiting.reason) == (WORDS[KEYS], UNREADABLE)
     # The person's own record is still there, by which more of theirs may be found: nothing is called shredded.
-    assert waiting.state == "hidden"
+    assert waiting.state == "scoped"
     rows = rows_of(superuser, town.tenant_id)
     left = [
         row

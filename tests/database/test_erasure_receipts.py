@@ -379,14 +379,12 @@ def test_a_receipt_of_before_they_were_signed_is_kept_as_it_was(private: Private
             forced = superuser.execute(
                 "SELECT relname FROM pg_class WHERE relname LIKE 'erasure_%' AND relkind = 'r'"
                 " AND NOT relforcerowsecurity"
-                # Hashes and numbers, of no tenant.
                 " AND relname <> 'erasure_tombstone'"
             ).fetchall()
 
     assert {name: value for name, value in shown.items() if name != "signed"} == said
-    assert (shown["signed"], row.note.count("\n")) == (False, 2)
-    assert (row.serial, row.erasure_id) == (1, case_id)
-    assert forced == []
+    assert (shown["signed"], row.note.count("\n"), row.serial) == (False, 2, 1)
+    assert (row.erasure_id, forced) == (case_id, [])
 
 
 def _old_case(superuser: Any, tenant_id: UUID, receipt: dict[str, Any] | None) -> UUID:

@@ -44,7 +44,8 @@ def test_a_connection_of_when_the_trail_was_short_does_not_read_the_whole_for_ea
             (n_read,) = cursor.fetchone()
 
     assert numbered >= N_EVENTS
-    assert n_read <= 20 * numbered
+    # Half of N_EVENTS for each, were no plan made anew; for a round the planner may still err.
+    assert n_read <= numbered * N_EVENTS / 10
 
 
 def _run(*statements: str) -> None:

@@ -118,7 +118,7 @@ def test_while_the_ledger_cannot_be_written_nothing_is_destroyed_and_the_case_sa
     with broken(tmp_path):
         view = _try(town, case_id)
 
-    assert (view.state, view.waits_for) == ("hidden", WORDS["ledger"])
+    assert (view.state, view.waits_for) == ("scoped", WORDS["ledger"])
     assert _kept(superuser, town) == before
     with pytest.raises(ReceiptNotReady):
         receipt_of(town.tenant_id, case_id)

@@ -200,7 +200,7 @@ def test_an_upload_that_was_under_way_at_the_request_is_covered(town: Town) -> N
     view = work_on(town.tenant_id, case_id)
 
     # Her own record is still there, by which the rest is found: nothing is called shredded.
-    assert (early.state, early.counts["document"]) == ("hidden", 3)
+    assert (early.state, early.counts["document"]) == ("scoped", 3)
     assert (view.state, view.counts["document"]) == ("closed", 4)
     assert list_files(tenant_id=town.tenant_id, document_id=made[0]) == []
 

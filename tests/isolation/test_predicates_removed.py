@@ -70,8 +70,10 @@ LEFT_OUT = {
     "tenants.services.create_operator_key": "the operator's own connection",
     "tenants.services.create_tenant": "the operator's own connection",
     "tenants.queries.operator_key": "the operator's own connection",
+    "tenants.queries.list_slugs": "the operator's own connection",
     "ambit.access.services.plant_canary_collection": "the start-up check's own tenant",
     "ambit.corpus.queries.reading": "a context, used by all the others",
+    "ambit.erasure.services.cover": "a part of request_erasure, which is attacked as a whole",
     "ambit.erasure.queries.holding_counts": "counts what it is given",
     "ambit.erasure.queries.refusal_receipt": "words what it is given",
 }
@@ -164,6 +166,7 @@ def _loot(filled: Filled, look: psycopg.Connection) -> Loot:
         _fingerprint(filled.tenant_id, look),
         {
             "member_id": filled.alice,
+            "member_ids": [filled.alice],
             "created_by_id": filled.alice,
             "group_id": filled.group_id,
             "parent_id": filled.group_id,

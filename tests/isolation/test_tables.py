@@ -44,6 +44,7 @@ REACHED_BY = {
         "audit_subtree": {"SELECT", "INSERT"},
         "audit_checkpoint": {"SELECT", "INSERT"},
         "audit_watermark": {"SELECT", "UPDATE"},
+        "audit_copying": {"SELECT", "INSERT", "UPDATE", "DELETE"},
         "tenants_tenant": {"SELECT"},
     },
 }

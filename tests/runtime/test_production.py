@@ -25,6 +25,7 @@ COMPLETE = {
     "AMBIT_ORIGINALS_DIR": "/nonexistent/originals",
     "AMBIT_KEYRING_DIR": "/nonexistent/keyring",
     "AMBIT_AUDIT_COPIES_DIR": "/nonexistent/audit",
+    "AMBIT_TOMBSTONES_DIR": "/nonexistent/tombstones",
 }
 
 
