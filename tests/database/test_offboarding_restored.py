@@ -22,7 +22,7 @@ from tests.database.holding import hold
 from tests.database.offboardings import begin, full_town, rows_by_table, try_once, work_to_the_end
 from tests.database.private import PrivateDatabase
 
-TRIES = 400
+TRIES = 100
 
 
 def _until_it_waits_for_the_ledger(tenant_id: UUID) -> Offboarding:
@@ -71,4 +71,5 @@ def test_a_tenant_that_is_back_ends_again_before_anything_is_served(bare: Privat
     require_replayed()
     closing = Tenant.objects.using("operator").filter(closing_at__isnull=False)
     assert set(closing.values_list("pk", flat=True)) >= {town.tenant_id}
+    assert work_to_the_end(town.tenant_id).complete
     assert neighbour.tenant_id not in set(closing.values_list("pk", flat=True))
