@@ -79,6 +79,7 @@ def test_the_points_are_read_from_the_code() -> None:
     assert steps() == [
         "take_up",
         "find",
+        "lay_tombstone",
         "destroy",
         "scrub",
         "verify",
