@@ -30,9 +30,9 @@ from tenants.ids import public_id
 ROLES: Final = ("operator",)
 STEPS = ("received", "hidden", "scoped", "shredded", "scrubbed", "verified", "closed")
 CONSEQUENCES = (
-    "From now on all its keys are refused and nobody can sign in.",
+    "From the moment you confirm all its keys are refused and nobody can sign in.",
     "Everything of it is destroyed: documents, answers, people, groups, keys, exports, files, notices not sent yet.",
-    "Its key is destroyed, so that nothing that was sealed opens again, in backups neither.",
+    "Its key is destroyed, so that nothing that was sealed opens again, not even in backups.",
     "What stays is the audit trail without the values about people, signed receipts, and a certificate of the end.",
     "Nobody can undo this. Make sure that the tenant has taken what it is to keep.",
 )
