@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import PurePath
 from typing import Any
 from uuid import UUID
@@ -29,7 +28,7 @@ from ambit.corpus import queries
 from ambit.corpus.queries import ContentNotReady
 from ambit.corpus.types import MEDIA_TYPE, Upload
 from ambit.corpus.types import DocumentView as Document
-from ambit.files.streaming import streamed
+from ambit.files.streaming import begun, streamed
 from tenants.audit import record
 
 _ANY = "application/octet-stream"
@@ -56,12 +55,11 @@ class ContentView(DocumentBase):
         document, content = queries.read_content(
             document_id=document_id, clearance=clearance, kind=kind
         )
-        # Read now, so that content that cannot be opened is a problem and not a broken stream.
-        content = chain([next(content, b"")], content)
-        record("content.read", object_id=document.id, document_ids=[document.id])
+        with begun(content) as pieces:
+            record("content.read", object_id=document.id, document_ids=[document.id])
         return streamed(
             request._request,  # noqa: SLF001 - DRF's wrapper
-            content,
+            pieces,
             headers=_headers(document, kind, current.media_type, current.n_bytes),
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +24,7 @@ from ambit.api.views import AmbitView, located
 from ambit.erasure.exports import reason_of, request_export
 from ambit.export import queries
 from ambit.export.types import ExportView as Export
-from ambit.files.streaming import streamed
+from ambit.files.streaming import begun, streamed
 from tenants.audit import record
 from tenants.ids import public_id
 
@@ -148,8 +147,7 @@ class ExportFileView(AmbitView):
     def get(self, request: Request, id: str) -> StreamingHttpResponse:
         """Download the archive: what there is about the person as JSON, and the documents' files."""
         found, content = queries.read_archive(export_id=self.id_in_path("export"))
-        # Read now, so that an archive that cannot be opened is a problem and not a broken stream.
-        content = chain([next(content, b"")], content)
-        record("export.downloaded", object_id=found.id)
+        with begun(content) as pieces:
+            record("export.downloaded", object_id=found.id)
         headers = queries.download_headers(found)
-        return streamed(request._request, content, headers=headers)  # noqa: SLF001 - DRF's wrapper
+        return streamed(request._request, pieces, headers=headers)  # noqa: SLF001 - DRF's wrapper

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import contextmanager
+from itertools import chain
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connection
 from django.http import HttpRequest, StreamingHttpResponse
+
+
+@contextmanager
+def begun(content: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
+    """Read the first piece now, so that content that cannot be opened is a problem and not a broken stream.
+
+    Where the block fails, as when the event of the reading cannot be written, its file is closed at once.
+    """
+    try:
+        yield chain([next(content, b"")], content)
+    except BaseException:
+        if isinstance(content, Generator):
+            content.close()
+        raise
 
 
 def streamed(

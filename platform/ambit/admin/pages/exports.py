@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Any, Final
 from uuid import UUID
 
@@ -30,7 +29,7 @@ from ambit.export.queries import (
     read_archive,
 )
 from ambit.export.types import ExportView
-from ambit.files.streaming import streamed
+from ambit.files.streaming import begun, streamed
 from tenants.audit import record
 from tenants.holdings import SubjectAmbiguous
 from tenants.ids import parse_id, public_id
@@ -132,9 +131,9 @@ def export_state(request: HttpRequest, export_id: UUID) -> HttpResponseBase:
 def export_file(request: HttpRequest, export_id: UUID) -> HttpResponseBase:
     """Hand out the archive; one that is not ready or over has no such page."""
     found, content = read_archive(export_id=export_id)
-    content = chain([next(content, b"")], content)
-    record("export.downloaded", object_id=export_id)
-    return streamed(request, content, headers=download_headers(found))
+    with begun(content) as pieces:
+        record("export.downloaded", object_id=export_id)
+    return streamed(request, pieces, headers=download_headers(found))
 
 
 def _state(found: ExportView) -> dict[str, Any]:
