@@ -24,6 +24,9 @@ AUDIENCE = "audience_id = ANY ((SELECT NULLIF(current_setting('ambit.audience_id
 CUSTODY = "current_setting('ambit.custody', true) = 'on'"
 MEMBER = "member_id = NULLIF(current_setting('ambit.member_id', true), '')::uuid"
 
+# What Postgres calls its refusal of a new row of a tenant that is off-boarded.
+ENDING = "tenant_is_off_boarded"
+
 # Passages, vectors and words: no setting but a list of audiences opens them.
 PASSAGE = f"{TENANT} AND {AUDIENCE}"
 # A document's record: readers while it is not hidden, custodians always.
@@ -84,6 +87,12 @@ def scrubbed(table: str, *content: str) -> RunSQL:
             f"SELECT pg_clear_attribute_stats('public', '{table}', '{column}', false)",
         ]
     return RunSQL(statements, RunSQL.noop)
+
+
+def is_of_ending_tenant(error: BaseException) -> bool:
+    """Say whether a database error is Postgres' refusal of a new row of a tenant that is off-boarded."""
+    diagnosis = getattr(error.__cause__, "diag", None)
+    return diagnosis is not None and diagnosis.constraint_name == ENDING
 
 
 def refused_once_closing(table: str) -> RunSQL:

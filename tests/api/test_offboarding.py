@@ -5,14 +5,19 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pypdfium2
 import pytest
+from django.db import connections
 
+from ambit.config.settings import EMBEDDED
 from tenants.ids import parse_id, public_id
 from tenants.scope import tenant_scope
 from tests.audit.trails import sign_all
@@ -20,6 +25,7 @@ from tests.browser.desk import operator, signed_in
 from tests.cast import Api, Cast
 from tests.database.erasures import keep_from_workers
 from tests.database.offboardings import slug_of, work_to_the_end
+from tests.database.private import superuser_url
 
 
 def _path(tenant_id: UUID, rest: str = "") -> str:
@@ -69,6 +75,38 @@ def test_with_the_answer_every_door_is_shut_and_the_neighbours_stay_open(cast: C
     listed = cast.operator.get("/v1/tenants", {"limit": 100}).json()["results"]
     (row,) = [t for t in listed if t["id"] == public_id("tenant", here.id)]
     assert row["closing_at"]
+
+
+def test_a_request_under_way_is_told_what_the_next_one_is(cast: Cast) -> None:
+    with (
+        ThreadPoolExecutor(max_workers=1) as another,
+        psycopg.connect(superuser_url(EMBEDDED)) as superuser,
+    ):
+        # It is let in, and waits where it would add its row until the tenant has ended.
+        superuser.execute("LOCK TABLE access_collection IN SHARE MODE")
+        under_way = another.submit(_make_collection, cast)
+        _wait_for_one_that_waits(superuser)
+        _begin(cast, cast.here.id)
+        superuser.commit()
+        refused = under_way.result()
+
+    assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
+    assert refused.json()["detail"] == cast.alice.get("/v1/documents").json()["detail"]
+
+
+def _make_collection(cast: Cast) -> Any:
+    try:
+        return cast.here.service.post("/v1/collections", {"name": "Made too late"})
+    finally:
+        connections.close_all()
+
+
+def _wait_for_one_that_waits(superuser: psycopg.Connection) -> None:
+    until = time.monotonic() + 30
+    waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'access_collection'::regclass"
+    while superuser.execute(waiting).fetchone() is None:
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def test_the_certificate_is_checked_offline_against_the_trail(cast: Cast, tmp_path: Path) -> None:

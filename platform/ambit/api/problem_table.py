@@ -41,7 +41,7 @@ def _later(what: str) -> str:
     return f"{what} Nothing was changed; try again in a few seconds."
 
 
-_UNAUTHENTICATED = Problem(
+UNAUTHENTICATED = Problem(
     401,
     "unauthenticated",
     "No valid key",
@@ -101,9 +101,9 @@ FAULT = Problem(
 
 TABLE: dict[type[BaseException], Problem] = {
     # Who calls, and what it may.
-    permissions.Unauthenticated: _UNAUTHENTICATED,
-    drf.NotAuthenticated: _UNAUTHENTICATED,
-    drf.AuthenticationFailed: _UNAUTHENTICATED,
+    permissions.Unauthenticated: UNAUTHENTICATED,
+    drf.NotAuthenticated: UNAUTHENTICATED,
+    drf.AuthenticationFailed: UNAUTHENTICATED,
     permissions.OperatorOnly: Problem(
         403, "operator_only", "For the operator", "Use an operator's key: ambit_op_…"
     ),

@@ -18,8 +18,9 @@ from rest_framework.request import Request
 
 from ambit.api.principals import PrincipalNotFound
 from ambit.api.problem import Problem
-from ambit.api.problem_table import FAULT, TABLE
+from ambit.api.problem_table import FAULT, TABLE, UNAUTHENTICATED
 from ambit.api.requests import request_id_of
+from tenants.rls import is_of_ending_tenant
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,8 @@ def _lookup(error: Exception) -> Problem:
     for kind in type(error).__mro__:
         if kind in TABLE:
             return TABLE[kind]
-    return FAULT
+    # It was let in a moment before its tenant ended: it is told what the next request is told.
+    return UNAUTHENTICATED if is_of_ending_tenant(error) else FAULT
 
 
 def _headers(error: Exception, status: int) -> Iterator[tuple[str, str]]:
