@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/installed.stamp
 DEVELOPED := $(VENV)/developed.stamp
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet --quiet
 # Tests that share what their fixtures start stay together: see tests/conftest.py.
-IN_PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
+IN_PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 

@@ -23,7 +23,7 @@ from ambit.keys.keyring import destroy_tenant_keys
 from tenants.models import Tenant
 from tenants.queries import OPERATOR
 from tenants.scope import tenant_scope
-from tests.cast import Api, Cast, make_cast, publish
+from tests.cast import Api, Cast, ingest_jobs, make_cast, publish, upload_unseen
 from tests.keys.bao import Bao, running
 from workers.tasks import run_job
 
@@ -126,13 +126,11 @@ def test_with_the_store_down_no_tenant_is_made_without_keys(bao: Bao) -> None:
 
 
 def test_work_waits_for_a_tenants_keys_and_counts_no_attempt(cast: Cast, caplog: Any) -> None:
-    accepted = cast.alice.post("/v1/documents", _body(cast))
-    assert accepted.status_code == 202
-    with tenant_scope(cast.here.id):
-        job = Job.objects.get(name="ingest.version")
-        # A Celery worker of another test may have begun with it.
+    document_id = upload_unseen(cast.alice, cast.here)
+    with tenant_scope(cast.here.id, custody=True):
+        job = ingest_jobs(document_id).get()
         later = timezone.now() + timedelta(seconds=2)
-        Job.objects.filter(pk=job.pk).update(run_after=timezone.now(), attempts=0)
+        Job.objects.filter(pk=job.pk).update(run_after=timezone.now())
     keyring = _keys_of(cast.here.id)
     aside = keyring.rename(keyring.with_suffix(".aside"))
     try:
@@ -147,7 +145,7 @@ def test_work_waits_for_a_tenants_keys_and_counts_no_attempt(cast: Cast, caplog:
     assert waiting.run_after > later
 
 
-def test_a_destroyed_key_is_told_and_no_door_opens_any_more(cast: Cast) -> None:
+def test_a_destroyed_key_is_told_and_no_door_opens_any_more(cast: Cast, embeddings: Stack) -> None:
     publish(cast.alice, cast.here)
     assert cast.alice.post("/v1/search", TEXT).status_code == 200
 

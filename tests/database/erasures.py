@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -32,6 +31,7 @@ from ambit.jobs.models import Job
 from ambit.jobs.services import Claim, claim, enqueue
 from tenants.models import Account, IdempotencyKey, Member
 from tenants.services import create_member, create_member_key
+from tests.cast import NOT_FOR_WORKERS
 from tests.database.worlds import (
     Passage,
     grant,
@@ -45,8 +45,6 @@ from tests.database.worlds import (
 from workers.erase.flow import erase
 
 # Written anew with every deed, or about the tenant as a whole.
-# A Celery worker may run beside the tests: jobs made here are for the tests alone.
-NOT_FOR_WORKERS = datetime(2099, 1, 1, tzinfo=UTC)
 NOT_COMPARED = {"tenants_auditevent", "tenants_tenant", "jobs_job", "django_session"}
 SECONDS = 30
 # For a word of its own that nobody takes for an identifier.

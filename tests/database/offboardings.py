@@ -27,8 +27,8 @@ from ambit.notices.services import announce, create_webhook
 from tenants.audit import Actor, acting_as
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
+from tests.cast import NOT_FOR_WORKERS
 from tests.database.erasures import (
-    NOT_FOR_WORKERS,
     Town,
     ask,
     export_of,

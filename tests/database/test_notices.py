@@ -19,7 +19,6 @@ from ambit.corpus.types import SubjectRef
 from ambit.erasure.restrictions import lift, place_hold, place_restriction
 from ambit.jobs.kinds import NOTICE, REMOVE_DOCUMENT
 from ambit.jobs.models import Job
-from ambit.jobs.services import Claim
 from ambit.keys.sealing import keyed_hash
 from ambit.notices import sending
 from ambit.notices.models import Webhook
@@ -35,12 +34,12 @@ from tests.database.erasures import (
     receipt_of,
     work_on,
 )
-from tests.database.erasures import take as take_erasure
 from tests.database.exporting import take
+from tests.database.holding import work_on_until
 from tests.database.receiving import Receiver, receiving
 from tests.database.telling import happen, post, subscribe, told
 from tests.database.worlds import make_tenant, working
-from workers.erase.flow import erase, remove
+from workers.erase.flow import remove
 
 
 @pytest.fixture(autouse=True)
@@ -153,8 +152,7 @@ def test_what_is_held_is_told_when_it_is_destroyed_and_no_document_twice(
         )
     case_id = file(town.tenant_id, documents=list(town.about_alice)).id
     assert case_id is not None
-    claimed = take_case(town.tenant_id, case_id)
-    erase(claimed)
+    work_on_until(town, case_id, "held")
     with working(town.tenant_id):
         lift(kind="hold", restriction_id=hold.id)
         keep_from_workers()
@@ -165,12 +163,6 @@ def test_what_is_held_is_told_when_it_is_destroyed_and_no_document_twice(
     first, second = (one["data"]["documents"] for one in receiver.effective)
     assert set(first) == {public_id("document", d) for d in town.about_alice[1:]}
     assert second == [public_id("document", held)]
-
-
-def take_case(tenant_id: UUID, case_id: UUID) -> Claim:
-    found = take_erasure(tenant_id, case_id)
-    assert found is not None
-    return found
 
 
 def test_nobody_is_told_of_what_was_rolled_back(receiver: Receiver) -> None:

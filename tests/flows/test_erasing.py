@@ -42,10 +42,12 @@ def test_the_same_scanner_finds_all_of_them_before_and_after_delete_and_vacuum(
     proof: Proof,
 ) -> None:
     assert len(proof.before.canaries_found) == proof.n_canaries
-    for place in ("postgres table", "postgres wal", "postgres btree"):
+    for place in ("postgres table", "postgres btree"):
         assert proof.deleted.counts()[place] > 0
-    # A graph does not reach what was removed from its table, and pgvector wipes it.
-    assert proof.before.counts()["postgres hnsw"] > 0
+    # A graph does not reach what was removed from its table, and pgvector wipes it. The log loses its
+    # older segments with a checkpoint, whichever they are.
+    for place in ("postgres hnsw", "postgres wal"):
+        assert proof.before.counts()[place] > 0
 
 
 def test_who_stays_is_found_and_nobody_is_refused_meanwhile(proof: Proof) -> None:

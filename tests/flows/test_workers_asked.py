@@ -11,6 +11,7 @@ import pytest
 from ambit.admin.health import workers_part
 from ambit.config.runtime.processes import ROOT
 from ambit.jobs.broker import workers_that_scrub
+from tests.flows.service import wait_until
 
 _WITHOUT = """
 from django.conf import settings
@@ -23,6 +24,8 @@ print(workers.app.may_scrub(None))
 
 @pytest.mark.usefixtures("workers")
 def test_the_workers_that_run_are_asked() -> None:
+    # One that has just begun does not listen yet.
+    wait_until(workers_that_scrub, "a worker answers")
     assert workers_that_scrub() == [True]
 
 

@@ -72,7 +72,7 @@ def running() -> Iterator[Service]:
 
 
 @pytest.fixture
-def service(running: Service, settings: Settings) -> Iterator[Service]:
+def embedder(running: Service, settings: Settings) -> Iterator[Service]:
     settings.AMBIT_EMBED_URL = running.url
     settings.AMBIT_EMBED_KEY = ""
     yield running

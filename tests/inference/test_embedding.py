@@ -68,7 +68,7 @@ def rows(*vectors: Any) -> dict[str, Any]:
     return {"data": [{"index": n, "embedding": vector} for n, vector in enumerate(vectors)]}
 
 
-def test_a_question_gets_a_vector_of_length_one(service: Service) -> None:
+def test_a_question_gets_a_vector_of_length_one(embedder: Service) -> None:
     vector = embed_query("When does the gate open?")
 
     assert vector.shape == (384,)
@@ -76,7 +76,7 @@ def test_a_question_gets_a_vector_of_length_one(service: Service) -> None:
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
 
 
-def test_passages_come_back_in_order_and_progress_is_told(service: Service) -> None:
+def test_passages_come_back_in_order_and_progress_is_told(embedder: Service) -> None:
     texts = [f"Number {n}. " + "More words. " * (n % 9) for n in range(70)]
     told: list[int] = []
 
@@ -92,7 +92,7 @@ def test_no_passages_ask_nobody(settings: Settings) -> None:
     assert embed_passages([]) == []
 
 
-def test_what_on_progress_raises_ends_the_work(service: Service) -> None:
+def test_what_on_progress_raises_ends_the_work(embedder: Service) -> None:
     class ClaimLost(Exception):
         pass
 
@@ -103,7 +103,7 @@ def test_what_on_progress_raises_ends_the_work(service: Service) -> None:
         embed_passages(["a", "b"], on_progress=lose)
 
 
-def test_a_question_overtakes_bulk_work(service: Service) -> None:
+def test_a_question_overtakes_bulk_work(embedder: Service) -> None:
     # Three requests at once, so that the service always has bulk pieces waiting.
     begun = threading.Event()
     order: list[str] = []
@@ -129,7 +129,7 @@ def test_a_question_overtakes_bulk_work(service: Service) -> None:
 
 
 def test_a_client_that_hangs_up_does_not_keep_the_service_busy(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    embedder: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedding, "PASSAGES_PER_REQUEST", 256)
     a_quarter = _seconds(64)
@@ -186,7 +186,7 @@ def test_a_service_that_says_nothing_is_given_up(
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_after_a_fork_the_child_opens_connections_of_its_own(service: Service) -> None:
+def test_after_a_fork_the_child_opens_connections_of_its_own(embedder: Service) -> None:
     before = embed_query("When does the gate open?")
     read, write = os.pipe()
 

@@ -31,20 +31,20 @@ class Slot:
         self._make, self._spawn, self._say = make, spawn, say
         self.process: Process | None = None
         self.ready = False
-        self._wanted = self._was_ready = False
+        self.wanted = self._was_ready = False
         self._crashes: deque[float] = deque(maxlen=CRASHES)
         self._not_before = 0.0
 
     def start(self) -> None:
         """Start the part; tick() sees it become ready."""
-        self._wanted, self.ready = True, False
+        self.wanted, self.ready = True, False
         self.process = self._spawn(self._make())
 
     def tick(self) -> None:
         """Look once; raises StackFailed if the part never got ready or crashes again and again."""
         process = self.process
         if process is None:
-            if self._wanted and time.monotonic() >= self._not_before:
+            if self.wanted and time.monotonic() >= self._not_before:
                 self.start()
         elif process.exit_code is not None:
             self._crashed(process, f"ended by itself with {ending(process.exit_code)}")
@@ -58,7 +58,7 @@ class Slot:
 
     def stop(self, hurry: Callable[[], bool]) -> None:
         """Stop the part until start(), saying so if it had to be killed; stopped is no error."""
-        self._wanted = False
+        self.wanted = False
         process, self.process, self.ready = self.process, None, False
         if process is not None and not process.stop(hurry=hurry):
             self._say(f"{process.part.name} … did not stop in time and was killed")

@@ -41,9 +41,13 @@ class Stack:
         host: str = "127.0.0.1",
         env: Mapping[str, str] | None = None,
         parts: frozenset[str] | set[str] = frozenset(ALL_PARTS),
+        idle: frozenset[str] | set[str] = frozenset(),
         say: Callable[[str], None] = lambda _line: None,
     ) -> None:
-        """Describe the stack; nothing is started. env is added to the Python parts' environment."""
+        """Describe the stack; nothing is started. env is added to the Python parts' environment.
+
+        idle: those of the parts that start() leaves to restart_part().
+        """
         unknown = set(parts) - set(ALL_PARTS)
         if unknown:
             raise ValueError(f"unknown parts: {', '.join(sorted(unknown))}")
@@ -52,7 +56,7 @@ class Stack:
         self.first_password: str | None = None
         self.failure: StackFailed | None = None
         self._host, self._port, self._say = host, port, say
-        self._parts = frozenset(parts)
+        self._parts, self._idle = frozenset(parts), frozenset(idle)
         self._env = {
             **os.environ,
             "AMBIT_DATA_DIR": str(embedded.data_dir),
@@ -114,7 +118,7 @@ class Stack:
         if self._parts & {"web", "worker", "beat", "audit"}:
             self.first_password = self._step("prepare").strip() or None
         self._launch("worker", "beat", "audit", "web")
-        self._await(*self._slots)
+        self._await(*self._slots.keys() - self._idle)
 
     def _makers(self, account: Account | None) -> dict[str, Callable[[], Part]]:
         embedded, env = self.embedded, self._env
@@ -177,6 +181,11 @@ class Stack:
                 raise LookupError(f"{name} is not running")
             return process.pid
 
+    def runs(self, name: str) -> bool:
+        """Say whether a part was started, and not stopped."""
+        with self._guard:
+            return self._slots[name].wanted
+
     def restart_part(self, name: str) -> None:
         """Stop one part cleanly, start it again, and wait until it is ready."""
         with self._guard:
@@ -209,7 +218,7 @@ class Stack:
 
     def _launch(self, *names: str) -> None:
         for name in names:
-            if name in self._slots:
+            if name in self._slots and name not in self._idle:
                 self._slots[name].start()
 
     def _await(self, *names: str) -> None:
