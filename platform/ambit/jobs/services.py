@@ -17,7 +17,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from ambit.jobs.broker import send, waiting
-from ambit.jobs.kinds import KINDS, QUEUES, JobKind
+from ambit.jobs.kinds import KINDS, QUEUES, RETENTION, JobKind
 from ambit.jobs.models import Job
 from tenants.scope import current_tenant_id, tenant_scope
 
@@ -181,6 +181,13 @@ def send_due(*, limit: int = 500) -> int:
         )
         rows = cursor.fetchall()
     return sum(send(tenant_id=t, job_id=j, queue=KINDS[name].queue) for t, j, name in rows)
+
+
+def tenants_with_rounds(*, using: str) -> list[UUID]:
+    """Return the tenants that have rounds of retention to come, as the dispatcher."""
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT tenant_id FROM jobs_job WHERE name = %s", [RETENTION.name])
+        return [tenant_id for (tenant_id,) in cursor.fetchall()]
 
 
 def _held(held: Claim) -> QuerySet[Job]:
