@@ -25,8 +25,7 @@ from ambit.corpus.ages import documents_received_before
 from ambit.erasure.models import Erasure, ErasureItem, RestrictionItem, RetentionPolicy
 from ambit.erasure.position import read_position
 from ambit.jobs.kinds import RETENTION as ROUND
-from ambit.jobs.models import Job
-from ambit.jobs.services import enqueue
+from ambit.jobs.services import bring_forward, due_at, enqueue
 from tenants.audit import record
 from tenants.scope import current_tenant_id, custody_scope
 
@@ -74,8 +73,7 @@ def get_retention() -> Retention:
         now = read_position().at
         rows = {row.data_class: row for row in RetentionPolicy.objects.all()}
         kept = {name: _kept(rows.get(name), name, now) for name in CLASSES}
-    job = Job.objects.filter(name=ROUND.name, object_id=current_tenant_id()).first()
-    return Retention(kept, job.run_after if job else None)
+    return Retention(kept, due_at(ROUND, object_id=current_tenant_id()))
 
 
 def days_in_force() -> dict[DataClass, int]:
@@ -112,9 +110,9 @@ def set_retention(*, days: Mapping[DataClass, int | None]) -> Retention:
 
 def _have_rounds(night: datetime) -> None:
     """Have a round to come; one that a clock which ran ahead has put off too far comes that night."""
-    enqueue(ROUND, object_id=current_tenant_id(), run_after=night)
-    job = Job.objects.filter(name=ROUND.name, object_id=current_tenant_id(), lease=None)
-    job.filter(run_after__gt=night + DISTRUST + GRACE).update(run_after=night)
+    tenant_id = current_tenant_id()
+    enqueue(ROUND, object_id=tenant_id, run_after=night)
+    bring_forward(ROUND, object_id=tenant_id, to=night, from_after=night + DISTRUST + GRACE)
 
 
 def lock_policies() -> dict[DataClass, RetentionPolicy]:

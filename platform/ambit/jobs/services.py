@@ -68,6 +68,18 @@ def hurry(kind: JobKind, *, object_id: UUID) -> None:
     enqueue(kind, object_id=object_id)
 
 
+def due_at(kind: JobKind, *, object_id: UUID) -> datetime | None:
+    """Return when work is to be done; None where there is none."""
+    found = Job.objects.filter(name=kind.name, object_id=object_id)
+    return found.values_list("run_after", flat=True).first()
+
+
+def bring_forward(kind: JobKind, *, object_id: UUID, to: datetime, from_after: datetime) -> None:
+    """Let work that nobody does now, and that is due only after a moment, be due at another one."""
+    waits = Job.objects.filter(name=kind.name, object_id=object_id, lease=None)
+    waits.filter(run_after__gt=from_after).update(run_after=to)
+
+
 def cancel(kind: JobKind, *, object_id: UUID) -> None:
     """Take work off the table that need not be done any more, in the caller's transaction."""
     Job.objects.filter(name=kind.name, object_id=object_id).delete()
