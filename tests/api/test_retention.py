@@ -58,7 +58,9 @@ def test_a_shorter_time_is_shown_with_when_it_counts_and_what_it_would_take(cast
     assert (gone["documents"]["next_days"], gone["answers"]["next_days"]) == (None, None)
 
 
-@pytest.mark.parametrize("days", [0, -1, 36_526, 10**20, "x", "30 days", 1.5, True, [], {}, ""])
+@pytest.mark.parametrize(
+    "days", [0, -1, 36_526, 10**20, "x", "30 days", 1.5, 30.0, True, [], {}, ""]
+)
 def test_what_is_no_number_of_days_is_refused_and_said(cast: Cast, days: Any) -> None:
     refused = cast.adam.put("/v1/retention", {"answers": days, "documents": 30})
 

@@ -24,6 +24,7 @@ from uuid import UUID
 import pytest
 from django.utils import timezone
 
+from ambit.corpus.models import Document
 from ambit.corpus.types import SubjectRef
 from ambit.erasure.models import RetentionPolicy
 from ambit.erasure.retention import DaysOutOfRange, set_retention
@@ -108,6 +109,19 @@ def test_what_is_held_or_restricted_stays_and_goes_once_it_is_released(town: Tow
     assert covered_by(town, case_id, "document") == {held, restricted}
 
 
+def test_a_restriction_keeps_a_document_also_where_nothing_hides_it(town: Town) -> None:
+    age_documents(town, 50, town.about_bob, town.about_namesake)
+    restrict(town, [town.about_bob])
+    with working(town.tenant_id, custody=True):
+        shown = Document.objects.filter(pk=town.about_bob)
+        assert shown.update(hidden_at=None, withheld_at=None) == 1
+    keep_for(town, documents=30)
+
+    (case_id,) = go_round(town)
+
+    assert covered_by(town, case_id, "document") == {town.about_namesake}
+
+
 def test_answers_of_a_held_member_or_of_a_held_document_stay_with_the_documents_behind_them(
     town: Town,
 ) -> None:
@@ -116,8 +130,9 @@ def test_answers_of_a_held_member_or_of_a_held_document_stay_with_the_documents_
         town.answers[0],
         ask(town.tenant_id, town.namesake, set()),
     )
+    by_itself = ask(town.tenant_id, town.bob, set())
     age_documents(town, 50, *town.everything)
-    age_answers(town, 50, *town.answers, free)
+    age_answers(town, 50, *town.answers, free, by_itself)
     hold(town, subject=SubjectRef("member", str(town.bob)))
     restrict(town, [town.about_alice[0]])
     keep_for(town, documents=30, answers=30)
@@ -129,7 +144,7 @@ def test_answers_of_a_held_member_or_of_a_held_document_stay_with_the_documents_
 
     # Bob's answer was made from the second, which declares Bob too; the restricted one's is Alice's.
     assert made["answer"] == {town.answers[2], free}
-    assert {of_bob, of_alice} <= answers_left(town)
+    assert {of_bob, of_alice, by_itself} <= answers_left(town)
     assert made["document"] == {town.uploaded_by_alice, town.about_namesake, town.about_alice[2]}
 
 

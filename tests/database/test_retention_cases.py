@@ -18,7 +18,7 @@ from ambit.erasure.printed import print_receipt
 from ambit.erasure.queries import get_receipt_note, list_erasures
 from ambit.erasure.replay import replay_tombstones
 from ambit.erasure.retention import next_night, set_retention
-from ambit.erasure.tombstones import DISPATCH, begin_ledger, known_place
+from ambit.erasure.tombstones import DISPATCH, begin_ledger, is_known, known_place
 from ambit.erasure.types import RETENTION
 from ambit.jobs.kinds import ERASURE_ALARM
 from ambit.jobs.kinds import RETENTION as ROUND
@@ -306,3 +306,15 @@ def test_the_line_of_a_round_names_what_went_and_that_it_went_by_age(town: Town)
     (said,) = [one for one in lines if one.object_id == case_id]
     assert set(said.answer_ids) == set(town.answers)
     assert (said.by_age, said.document_ids, said.member_ids) == (True, (), ())
+    assert is_known(said)
+
+
+def test_a_line_that_names_more_answers_than_the_case_here_covers_is_not_known(town: Town) -> None:
+    covered, other = town.answers[2], town.answers[0]
+    age_answers(town, 50, covered)
+    keep_for(town, answers=30)
+    (case_id,) = go_round(town)
+
+    for answers, known in (((covered,), True), ((covered, other), False), ((other,), False)):
+        said = Tombstone("case", town.tenant_id, case_id, answer_ids=answers, by_age=True)
+        assert is_known(said) is known
