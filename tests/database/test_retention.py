@@ -81,12 +81,12 @@ def test_a_policy_that_is_taken_back_leaves_no_work(town: Town) -> None:
     assert take_round(town) is None
 
 
-@pytest.mark.parametrize("days", [0, -1, 36_526, 10**12, True])
-def test_a_number_that_is_none_is_refused_and_changes_nothing(town: Town, days: int) -> None:
+def test_a_number_that_is_none_is_refused_and_changes_nothing(town: Town) -> None:
     keep_for(town, answers=30)
 
-    with pytest.raises(DaysOutOfRange), working(town.tenant_id):
-        set_retention(days={"answers": 5, "documents": days})
+    for days in (0, -1, 36_526, 10**12, True):
+        with pytest.raises(DaysOutOfRange), working(town.tenant_id):
+            set_retention(days={"answers": 5, "documents": days})
 
     assert retention_of(town).classes["answers"].days == 30
 

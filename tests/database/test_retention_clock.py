@@ -94,27 +94,20 @@ def test_what_is_renewed_between_being_found_and_being_locked_is_left(
     assert town.answers[0] not in covered_by(town, answers, "answer")
 
 
-@pytest.mark.parametrize(
-    "looked",
-    [
-        timedelta(days=-365),
-        timedelta(hours=-31),
-        timedelta(minutes=6),
-        timedelta(days=365),
-    ],
-    ids=["a year ahead", "over a day late", "put back", "put back far"],
-)
-def test_a_clock_that_jumped_destroys_nothing_for_a_day(town: Town, looked: timedelta) -> None:
+def test_a_clock_that_jumped_destroys_nothing_for_a_day(town: Town) -> None:
     age_answers(town, 50, *town.answers)
     keep_for(town, answers=30)
-    set_clock(town, looked_at=timezone.now() + looked)
+    # A year ahead, over a day late, put back a little, put back far.
+    for hours in (-365 * 24, -31, 0.1, 365 * 24):
+        looked_at = timezone.now() + timedelta(hours=hours)
+        set_clock(town, looked_at=looked_at, paused_until=None)
 
-    assert go_round(town) == []
-    assert go_round(town) == []
+        assert go_round(town) == [], hours
+        assert go_round(town) == [], hours
 
-    paused = retention_of(town).classes["answers"].paused_until
-    assert paused is not None
-    assert timedelta(hours=23) < paused - timezone.now() <= timedelta(hours=24)
+        paused = retention_of(town).classes["answers"].paused_until
+        assert paused is not None, hours
+        assert timedelta(hours=23) < paused - timezone.now() <= timedelta(hours=24)
     set_clock(town, paused_until=timezone.now() - timedelta(seconds=1))
     assert len(go_round(town)) == 1
     assert retention_of(town).classes["answers"].paused_until is None

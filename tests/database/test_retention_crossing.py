@@ -70,7 +70,7 @@ def test_a_round_waits_for_who_keeps_or_renews_a_document_and_leaves_it(
     with working(town.tenant_id):
         doing(town)
         other = begin(town.tenant_id, begin_round)
-        other.waits()
+        assert other.waits()
         keep_from_workers()
 
     other.result()
@@ -83,7 +83,7 @@ def test_a_round_waits_for_a_hold_on_a_member_and_leaves_what_the_member_asked(
     with working(town.tenant_id):
         holding(town, member=town.alice)
         other = begin(town.tenant_id, begin_round)
-        other.waits()
+        assert other.waits()
         keep_from_workers()
 
     other.result()
@@ -94,7 +94,7 @@ def test_who_comes_after_a_round_finds_that_it_was_first(town: Town, begin: Begi
     with working(town.tenant_id):
         begin_round()
         late = begin(town.tenant_id, lambda: holding(town))
-        late.waits()
+        assert late.waits()
         keep_from_workers()
 
     with pytest.raises(BeingErased):
@@ -109,7 +109,7 @@ def test_of_two_rounds_at_the_same_moment_the_second_makes_nothing(
     with working(town.tenant_id):
         begin_round()
         other = begin(town.tenant_id, begin_round)
-        other.waits()
+        assert other.waits()
         keep_from_workers()
 
     assert other.result() == BUSY
@@ -120,7 +120,7 @@ def test_a_round_waits_for_who_keeps_longer_and_takes_nothing(town: Town, begin:
     with working(town.tenant_id):
         set_retention(days={"documents": 60})
         other = begin(town.tenant_id, begin_round)
-        other.waits()
+        assert other.waits()
         keep_from_workers()
 
     other.result()
@@ -134,7 +134,7 @@ def test_two_first_policies_at_the_same_moment_are_both_kept_in_their_order(begi
     with working(town.tenant_id):
         set_retention(days={"documents": 60})
         other = begin(town.tenant_id, lambda: set_retention(days={"documents": 90}))
-        other.waits()
+        assert other.waits()
         keep_from_workers()
 
     other.result()
