@@ -37,6 +37,7 @@ from tests.database.erasures import (
     keep_from_workers,
     work_on,
 )
+from tests.database.exporting import archive_of, ask_for, make, part, settle
 from tests.database.holding import hold, release, restrict
 from tests.database.retaining import (
     age_answers,
@@ -239,3 +240,18 @@ def test_one_tenants_policy_touches_nothing_of_another(town: Town) -> None:
     assert retention_of(other).classes["documents"].days is None
     with working(other.tenant_id):
         assert RetentionPolicy.objects.count() == 0
+
+
+def test_a_persons_archive_says_for_how_long_things_are_kept(_database: None) -> None:
+    place = settle()
+    with working(place.tenant_id):
+        set_retention(days={"answers": 90})
+        RetentionPolicy.objects.filter(data_class="answers").update(days=90)
+        keep_from_workers()
+    export_id = ask_for(place)
+    make(place.tenant_id, export_id)
+
+    documents, answers, *_ = part(archive_of(place.tenant_id, export_id), "about.json")["retention"]
+
+    assert documents.endswith("until they are deleted or erased.")
+    assert "at most 90 days after they were asked for" in answers

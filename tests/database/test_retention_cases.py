@@ -9,7 +9,12 @@ import pytest
 from django.utils import timezone
 
 from ambit.access.clearance import clearance_for
+from ambit.admin.queries import open_erasures
 from ambit.answers.queries import AnswerNotFound, get_answer
+from ambit.audit.flow import trail_signer
+from ambit.audit.receipts import Findings, read_receipt
+from ambit.audit.verifier import _told_of
+from ambit.audit.verify import Key
 from ambit.config.restored import NotReplayed, require_replayed
 from ambit.erasure import rounds
 from ambit.erasure.clock import NoClock, extend_erasure
@@ -212,7 +217,10 @@ def test_a_case_by_age_ends_with_a_receipt_that_says_so(town: Town) -> None:
         assert "kept for 30 days" in line
     assert policy_of(town, "answers").last_case_id == cases[1]
     with working(town.tenant_id):
-        assert print_receipt(get_receipt_note(erasure_id=cases[0])).startswith(b"%PDF")
+        note = get_receipt_note(erasure_id=cases[0])
+        assert print_receipt(note).startswith(b"%PDF")
+        read = read_receipt(note, Key.read(trail_signer().key))
+        assert "by age: destroyed" in "".join(_told_of([Findings(read)]))
         listed = {
             by_age: list_erasures(after=None, limit=9, by_age=by_age) for by_age in (True, False)
         }
@@ -230,6 +238,8 @@ def test_a_case_by_age_has_no_due_date_no_alarm_and_no_extension(town: Town) -> 
     assert (view.due_at, view.clock) == (None, "none")
     with working(town.tenant_id):
         assert not Job.objects.filter(name=ERASURE_ALARM.name, object_id=case_id).exists()
+        # Of people's requests none is open, on the page that counts them.
+        assert (open_erasures().n_open, open_erasures().due_soon) == (0, ())
         with pytest.raises(NoClock):
             extend_erasure(erasure_id=case_id, reason="more time")
     assert work_on(town.tenant_id, case_id).clock == "ended"
