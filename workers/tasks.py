@@ -24,12 +24,14 @@ from ambit.jobs.kinds import (
     NOTICE,
     OFFBOARD,
     REMOVE_DOCUMENT,
+    RETENTION,
 )
 from ambit.jobs.services import Claim, ClaimLost, claim, kept, put_back, send_due
 from ambit.keys.keyring import KeyUnavailable
 from tenants.audit import Actor, acting_as
 from workers.erase import flow as erase_flow
 from workers.erase.remind import remind
+from workers.erase.retain import retain
 from workers.export import flow as export_flow
 from workers.ingest import flow as ingest_flow
 from workers.notify.flow import notify, tell_checkpoint
@@ -43,6 +45,7 @@ HANDLERS: dict[str, Callable[[Claim], None]] = {
     ERASE.name: erase_flow.erase,
     OFFBOARD.name: offboard,
     ERASURE_ALARM.name: remind,
+    RETENTION.name: retain,
     EXPORT.name: export_flow.export,
     EXPORT_END.name: export_flow.end,
     NOTICE.name: notify,

@@ -19,6 +19,7 @@ from ambit.erasure.offboarding import (
     get_offboarding,
 )
 from ambit.erasure.restrictions import place_restriction
+from ambit.erasure.retention import set_retention
 from ambit.export.models import ExportItem
 from ambit.jobs.kinds import OFFBOARD
 from ambit.jobs.models import Job
@@ -56,6 +57,7 @@ def full_town() -> Town:
         make_group(groups=[make_group(members=[town.bob])])
         assert webhook.secret
         place_restriction(subject=None, document_ids=[town.about_namesake], reason="disputed")
+        set_retention(days={"answers": 3650})
         keep_from_workers()
     closed = file_for(town)
     work_on(town.tenant_id, closed)

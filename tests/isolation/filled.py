@@ -26,6 +26,7 @@ from ambit.erasure.models import (
     Receipt,
     Restriction,
     RestrictionItem,
+    RetentionPolicy,
 )
 from ambit.export.models import Export, ExportItem
 from ambit.jobs.kinds import ERASE
@@ -137,6 +138,7 @@ def _fill_the_rest() -> None:
         placed_at=now,
     )
     RestrictionItem.objects.create(restriction_id=hold.pk, kind="document", object_id=uuid4())
+    RetentionPolicy.objects.create(data_class="answers")
     export = Export.objects.create(
         subject_type="email",
         subject_mac=b"m",

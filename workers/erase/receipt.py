@@ -54,6 +54,8 @@ UPLOADS_KEPT = (
     "Documents that the member uploaded but that do not declare them as a subject were kept,"
     " without the mark of who uploaded them."
 )
+BY_AGE = "Nobody asked for this erasure. What it covers was older than the tenant keeps it."
+ARCHIVES_KEPT = "Archives made for people before (Art. 15 GDPR) keep the answers that they copied, until their own end."
 HELD = (
     "What is held is hidden from everybody and was not destroyed. It is destroyed when the last hold"
     " on it is released; the case stays open until then."
@@ -88,7 +90,7 @@ def write_receipt(held: Claim, case: Case, verdict: Verdict) -> bool:
             tell_erased(case.id, document_ids=case.scope.document_ids)
         mark(case.id, state, attempt=held.attempt)
         if state == "closed":
-            tell_closed(case.id)
+            tell_closed(case.id, document_ids=case.covered.document_ids)
         view = get_erasure(erasure_id=case.id)
         serial = sign_receipt(case.id, compose(view, verdict, known_backups(), case_id=case.id))
         record(
@@ -206,6 +208,8 @@ def _left(verdict: Verdict) -> list[str]:
 
 def _limits(case: ErasureView) -> list[str]:
     limits = [EVIDENCE_KEPT]
+    if case.by_age:
+        limits += [f"{BY_AGE} {case.reason}", ARCHIVES_KEPT]
     if case.repeats:
         limits.append(REPEATS)
     if case.held:

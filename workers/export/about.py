@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 
+from ambit.erasure.retention import DataClass
 from ambit.export.types import Order
 from tenants.ids import public_id
 from workers.export.types import Found
@@ -30,11 +31,15 @@ SOURCES = [
     "Vectors and keyed words: made by this system from the documents.",
 ]
 RETENTION = [
-    "Documents, and all that is made from them: until they are deleted or erased.",
-    "Questions and answers: until you, or a document they were made from, are erased.",
+    "Documents, and all that is made from them: until they are deleted or erased{documents}.",
+    "Questions and answers: until you, or a document they were made from, are erased{answers}.",
     "Who acted on what, in the audit trail: {audit_days} days; that it happened stays as a proof.",
     "This archive on our side: {export_days} days, or until an erasure of anything in it.",
 ]
+BY_AGE: dict[DataClass, str] = {
+    "documents": ", at most {days} days after their newest version came, unless they are held or restricted",
+    "answers": ", at most {days} days after they were asked for, unless something of them is held or restricted",
+}
 RIGHTS = [
     "Rectification (Art. 16), erasure (Art. 17), restriction (Art. 18), portability (Art. 20) and"
     " objection (Art. 21 GDPR): ask your organisation's privacy officer.",
@@ -78,13 +83,20 @@ def about(order: Order, found: Found, *, n_answers: int) -> dict[str, Any]:
         "files": FILES,
         "purposes": PURPOSES,
         "sources": SOURCES,
-        "retention": [
-            line.format(
-                audit_days=settings.AMBIT_AUDIT_VALUES_DAYS, export_days=settings.AMBIT_EXPORT_DAYS
-            )
-            for line in RETENTION
-        ],
+        "retention": _retention(found),
         "rights": RIGHTS,
         "limits": LIMITS,
         "marks": {MARKED: "somebody else was named here"},
     }
+
+
+def _retention(found: Found) -> list[str]:
+    by_age = {
+        name: words.format(days=found.kept_days[name]) if name in found.kept_days else ""
+        for name, words in BY_AGE.items()
+    }
+    days = {
+        "audit_days": settings.AMBIT_AUDIT_VALUES_DAYS,
+        "export_days": settings.AMBIT_EXPORT_DAYS,
+    }
+    return [line.format(**days, **by_age) for line in RETENTION]

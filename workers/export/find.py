@@ -6,6 +6,7 @@ from ambit.corpus.disclosure import declared_others, disclose_document
 from ambit.corpus.queries import DocumentNotFound
 from ambit.corpus.types import SubjectRef
 from ambit.erasure.exports import find_person
+from ambit.erasure.retention import days_in_force
 from ambit.export.types import Order
 from tenants.scope import tenant_scope
 from workers.export.types import Found
@@ -24,4 +25,5 @@ def find(order: Order) -> Found:
                 # Deleted since it was found: it is not there any more.
                 continue
         ids = [one.id for one in documents]
-        return Found(person, tuple(documents), declared_others(ids, own=person.declared))
+        others = declared_others(ids, own=person.declared)
+        return Found(person, tuple(documents), others, days_in_force())

@@ -9,6 +9,7 @@ from uuid import UUID
 from ambit.corpus.disclosure import DisclosedDocument
 from ambit.corpus.holdings import Declared
 from ambit.erasure.exports import Person
+from ambit.erasure.retention import DataClass
 from ambit.export.types import Order
 
 
@@ -20,6 +21,8 @@ class Found:
     documents: tuple[DisclosedDocument, ...] = field(repr=False)
     # Whom documents declare beside the person, as keyed hashes; without those that declare nobody else.
     others: dict[UUID, frozenset[Declared]] = field(repr=False)
+    # For how many days the tenant keeps each class; what is not in it until it is erased.
+    kept_days: dict[DataClass, int] = field(default_factory=dict)
 
     @property
     def document_ids(self) -> tuple[UUID, ...]:

@@ -52,6 +52,7 @@ MENU: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("Exports", "folder_zip", "exports"),
             Entry("Holds", "gavel", "holds"),
             Entry("Restrictions", "lock", "restrictions"),
+            Entry("Retention", "auto_delete", "retention"),
             Entry("Audit events", "history", "events"),
             Entry("Audit proof", "verified", "trail"),
             Entry("Service keys", "key", "keys"),

@@ -20,12 +20,14 @@ from tenants.models import ApiKey, AuditEvent, Member
 SHOWN = 5
 # Beyond this a count reads "and more": nobody acts on the difference.
 COUNTED = 1000
+# Of those that nobody asked for an open one keeps others from being made.
+COUNTED_BY_AGE = 10
 SOON = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
 class Erasures:
-    """Cases that are not closed."""
+    """Cases that are not closed: of those that nobody asked for the stuck ones alone."""
 
     n_open: int
     due_soon: tuple[ErasureView, ...]
@@ -53,12 +55,14 @@ class Setting:
 
 def open_erasures() -> Erasures:
     """Return the cases that are not closed, the due and the stuck ones by name."""
-    cases = [c for c in list_erasures(after=None, limit=COUNTED) if c.state in OPEN_STATES]
+    asked_for = list_erasures(after=None, limit=COUNTED, by_age=False)
+    cases = [c for c in asked_for if c.state in OPEN_STATES]
+    by_age = list_erasures(after=None, limit=COUNTED_BY_AGE, by_age=True)
     soon = timezone.now() + SOON
     return Erasures(
         n_open=len(cases),
         due_soon=tuple(c for c in cases if c.due_at and c.due_at <= soon),
-        incomplete=tuple(c for c in cases if c.state == "incomplete"),
+        incomplete=tuple(c for c in (*cases, *by_age) if c.state == "incomplete"),
     )
 
 

@@ -30,7 +30,8 @@ from tenants.models import Account
 
 PAGE_MODULES = (
     "home", "tenants", "offboarding", "members", "keys", "groups", "collections", "documents", "upload",
-    "readers", "sight", "ask", "erasures", "erasure_steps", "exports", "holds", "events", "trail",
+    "readers", "sight", "ask", "erasures", "erasure_steps", "exports", "holds", "retention",
+    "events", "trail",
 )  # fmt: skip
 
 

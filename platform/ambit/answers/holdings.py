@@ -33,6 +33,11 @@ def answers_about(*, document_ids: Iterable[UUID], member_ids: Iterable[UUID]) -
     return set(made.values_list("exchange_id", flat=True)) | set(asked.values_list("pk", flat=True))
 
 
+def answers_here(answer_ids: Iterable[UUID]) -> set[UUID]:
+    """Return those of the answers that this tenant has, hidden ones too, in custody."""
+    return set(Exchange.objects.filter(pk__in=list(answer_ids)).values_list("pk", flat=True))
+
+
 def _answers(scope: Scope) -> QuerySet[Exchange]:
     made = ExchangePassage.objects.filter(document_id__in=scope.document_ids)
     return Exchange.objects.filter(
@@ -57,8 +62,8 @@ def _left(scope: Scope) -> int:
 
 ANSWERS = Holding(
     name="answers",
-    title="Saved answers made from the documents or asked for by the member, with their questions",
-    found_by="the passages each answer was made from, and its asker",
+    title="Saved answers with their questions: made from the documents, asked for by the member, or past their time",
+    found_by="the passages each answer was made from, its asker, or its age",
     destroyed_by="deletion of the rows, each with the key that opens its text",
     verified_by="the answers' own ids, noted before, and the passages of every answer of the tenant",
     find=lambda scope: _answers(scope).count(),

@@ -20,10 +20,13 @@ class Exchange(TenantModel):
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     cached_tokens = models.PositiveIntegerField(default=0)
+    # Set in the transaction that gives it up to be destroyed by age: from its commit nobody reads it.
+    hidden_at = models.DateTimeField(null=True)
 
     class Meta:
         indexes = [
-            models.Index(fields=["tenant_id", "member_id", "-id"], name="exchange_by_member")
+            models.Index(fields=["tenant_id", "member_id", "-id"], name="exchange_by_member"),
+            models.Index(fields=["tenant_id", "asked_at"], name="exchange_by_age"),
         ]
 
 

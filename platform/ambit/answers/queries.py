@@ -40,7 +40,8 @@ def get_answer(*, answer_id: UUID, clearance: Clearance) -> SavedExchange:
     if clearance.member_id is None:
         raise AnswerNotFound(answer_id)
     with member_scope(clearance.member_id):
-        found = Exchange.objects.filter(pk=answer_id, member_id=clearance.member_id).first()
+        own = Exchange.objects.filter(pk=answer_id, member_id=clearance.member_id)
+        found = own.filter(hidden_at__isnull=True).first()
         passages = ExchangePassage.objects.filter(exchange_id=answer_id)
         documents = set(passages.values_list("document_id", flat=True))
     if found is None:
@@ -55,7 +56,8 @@ def answers_asked_by(member_id: UUID) -> Iterator[tuple[SavedExchange, frozenset
 
     For the member itself (Art. 15 GDPR): who gives one out decides what of it others are in.
     """
-    for row in Exchange.objects.filter(member_id=member_id).order_by("pk").iterator():
+    kept = Exchange.objects.filter(member_id=member_id, hidden_at__isnull=True)
+    for row in kept.order_by("pk").iterator():
         made = ExchangePassage.objects.filter(exchange_id=row.pk)
         yield _open(row), frozenset(made.values_list("document_id", flat=True))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from uuid import UUID
+
+from django.utils import timezone
 
 from ambit.answers.models import Exchange, ExchangePassage
 from ambit.answers.types import Answer
@@ -35,6 +37,12 @@ def save_exchange(
     with member_scope(member_id):
         _write(exchange_id, member_id, wrapped, sealed, answer, passages)
     return exchange_id
+
+
+def hide_answers(answer_ids: Iterable[UUID]) -> int:
+    """Hide answers for good, in custody and in the caller's transaction; return how many were not hidden yet."""
+    found = Exchange.objects.filter(pk__in=list(answer_ids), hidden_at__isnull=True)
+    return found.update(hidden_at=timezone.now())
 
 
 def _write(

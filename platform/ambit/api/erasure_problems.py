@@ -6,7 +6,7 @@ from ambit.api.problem import Problem
 from ambit.corpus.holdings import DocumentsUnknown
 from ambit.corpus.identifiers import CannotBeLookedFor
 from ambit.corpus.mentions import LookedTooLong
-from ambit.erasure.clock import AlreadyExtended, ErasureOver, ExtensionTooLate
+from ambit.erasure.clock import AlreadyExtended, ErasureOver, ExtensionTooLate, NoClock
 from ambit.erasure.identity import NotPending
 from ambit.erasure.members import MemberBeingErased
 from ambit.erasure.offboarding import HoldsOpen, NotOffboarded, SlugMismatch
@@ -21,6 +21,7 @@ from ambit.erasure.restrictions import (
     ReviewNotAhead,
     UnknownBasis,
 )
+from ambit.erasure.retention import DaysOutOfRange
 from ambit.erasure.subjects import NothingNamed, TooMuchNamed
 from ambit.export.queries import ExportNotFound, ExportNotReady, ExportOver
 from ambit.notices.addresses import BadWebhookUrl
@@ -165,6 +166,18 @@ ERASURE_PROBLEMS: dict[type[BaseException], Problem] = {
         "erasure_over",
         "The erasure is over",
         "A `closed` or `refused` erasure needs no more time. Nothing was changed.",
+    ),
+    NoClock: Problem(
+        409,
+        "erasure_without_clock",
+        "The erasure has no time to extend",
+        "Nobody asked for it: what it covers was older than it is kept. Nothing was changed.",
+    ),
+    DaysOutOfRange: Problem(
+        400,
+        "days_out_of_range",
+        "That is no number of days",
+        "Send a whole number from 1 to 36525, or null: kept until erased. Nothing was changed.",
     ),
     AlreadyExtended: Problem(
         409,

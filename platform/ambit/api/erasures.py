@@ -130,17 +130,19 @@ class ErasureOutput(Output):
     id = PublicId("erasure", allow_null=True)
     state = serializers.CharField()
     dry_run = serializers.BooleanField()
-    subject_type = serializers.CharField()
+    subject_type = serializers.CharField(
+        help_text="email, external_id, member, documents, or retention: it was older than the tenant keeps it."
+    )
     subject_hash = serializers.CharField(allow_null=True)
     reason = serializers.CharField()
     received_at = serializers.DateTimeField()
     clock = serializers.CharField(
-        help_text="running, stopped while the identity check runs, or ended."
+        help_text="running, stopped while the identity check runs, none where nobody asked, or ended."
     )
     due_at = serializers.DateTimeField(
         allow_null=True,
         help_text="One calendar month from receipt in UTC, three once extended, and as much later as the identity"
-        " check took (Art. 12(3), (6) GDPR); null while that runs.",
+        " check took (Art. 12(3), (6) GDPR); null while that runs, and where nobody asked.",
     )
     extended_at = serializers.DateTimeField(allow_null=True)
     extension_reason = serializers.CharField(allow_blank=True)

@@ -52,6 +52,8 @@ class Receipt:
     tenant: str
     state: str
     outcome: str
+    # What it is about: an identifier's kind, documents, retention or tenant.
+    subject: str
     serial: int
     previous: str | None
     written_at: str
@@ -126,6 +128,7 @@ def _receipt(
         tenant=str(said["tenant"]),
         state=said["state"],
         outcome=str(said["outcome"]),
+        subject=str(said["subject"]["type"]),
         serial=int(said["serial"]),
         previous=previous,
         written_at=str(said["written_at"]),

@@ -130,7 +130,7 @@ def _told_of(found: Sequence[Findings]) -> Iterator[str]:
         )
         yield (
             f"{receipt.place}: {verdict}: receipt {receipt.serial} of era_{receipt.erasure.hex},"
-            f" {receipt.outcome}, written {receipt.written_at}"
+            f" {'by age: ' if receipt.subject == 'retention' else ''}{receipt.outcome}, written {receipt.written_at}"
         )
         yield from (f"- {fault}" for fault in one.faults)
         yield from (f"  checked: {line}" for line in one.held)

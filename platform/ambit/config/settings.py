@@ -312,6 +312,8 @@ AMBIT_JOB_LEASE_S = env_int("AMBIT_JOB_LEASE_S", default=60, minimum=1)
 
 # Between two rewritings of the tables that erasures destroyed rows of, all tenants' alike.
 AMBIT_SCRUB_INTERVAL_S = env_int("AMBIT_SCRUB_INTERVAL_S", default=60 if PRODUCTION else 0)
+# At which hour, UTC, what tenants keep no longer is looked for: a scrub of big tables follows.
+AMBIT_RETENTION_HOUR = env_int("AMBIT_RETENTION_HOUR", default=2, maximum=23)
 # How long a person's archive can be fetched before it is destroyed.
 AMBIT_EXPORT_DAYS = env_int("AMBIT_EXPORT_DAYS", default=7, minimum=1, maximum=90)
 # Whether tenants' webhooks may lead into private networks, and outside production to plain http.

@@ -13,7 +13,7 @@ from ambit.erasure.identity import identifiers_of
 from ambit.erasure.models import Erasure, ErasureState
 from ambit.erasure.queries import get_erasure
 from ambit.erasure.reasons import required, seal_reason
-from ambit.erasure.types import ErasureView
+from ambit.erasure.types import RETENTION, ErasureView
 from ambit.jobs.kinds import ERASURE_ALARM
 from ambit.jobs.services import cancel, enqueue
 from tenants.audit import record
@@ -21,6 +21,10 @@ from tenants.audit import record
 
 class ErasureOver(RuntimeError):
     """The case is closed, refused or answered but for what is held: there is no time left to take."""
+
+
+class NoClock(RuntimeError):
+    """The case was made by age: nobody asked, so there is no time to extend."""
 
 
 class AlreadyExtended(RuntimeError):
@@ -37,8 +41,12 @@ def starts_at(case: Erasure) -> datetime:
 
 
 def set_due(case: Erasure) -> None:
-    """Set until when a case must be answered, from its own times; the caller saves it."""
-    case.due_at = _due(case, extended=case.extended_at is not None)
+    """Set until when a case must be answered, from its own times; the caller saves it.
+
+    A case that went by age has no such time: nobody asked who could wait for an answer.
+    """
+    if case.subject_type != RETENTION:
+        case.due_at = _due(case, extended=case.extended_at is not None)
 
 
 def is_held(case: Erasure) -> bool:
@@ -54,10 +62,12 @@ def _due(case: Erasure, *, extended: bool) -> datetime:
 def extend_erasure(*, erasure_id: UUID, reason: str) -> ErasureView:
     """Take two further months for a case, once and inside its first month (Art. 12(3) GDPR).
 
-    Raises ErasureNotFound, ReasonMissing, ErasureOver, AlreadyExtended, ExtensionTooLate.
+    Raises ErasureNotFound, ReasonMissing, NoClock, ErasureOver, AlreadyExtended, ExtensionTooLate.
     """
     words = required(reason)
     case = lock_case(erasure_id)
+    if case.subject_type == RETENTION:
+        raise NoClock(erasure_id)
     now = next_moment(case)
     if is_over(case) or is_held(case):
         raise ErasureOver(erasure_id)
@@ -79,7 +89,7 @@ def extend_erasure(*, erasure_id: UUID, reason: str) -> ErasureView:
 
 def may_extend(case: ErasureView) -> bool:
     """Say whether a case could be extended now."""
-    if case.clock == "ended" or case.extended_at is not None:
+    if case.by_age or case.clock == "ended" or case.extended_at is not None:
         return False
     return case.due_at is None or timezone.now() < case.due_at
 

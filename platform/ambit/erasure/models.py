@@ -27,7 +27,7 @@ class Erasure(TenantModel):
 
     state = models.CharField(max_length=12, choices=ErasureState, default=ErasureState.RECEIVED)
     dry_run = models.BooleanField(default=False)
-    # email, external_id, member, or documents.
+    # email, external_id, member, documents; retention where it went by age, tenant where all of it ends.
     subject_type = models.CharField(max_length=20)
     # Keyed hash of the subject's identifier: the case never repeats whom it forgot.
     subject_mac = models.BinaryField(null=True)
@@ -35,7 +35,8 @@ class Erasure(TenantModel):
     requested_by_kind = models.CharField(max_length=16)
     requested_by_id = models.UUIDField(null=True)
     received_at = models.DateTimeField()
-    # None while the identity check runs: the clock stands, and its end moves by the time it takes.
+    # None while the identity check runs: the clock stands, and its end moves by the time it takes. None too
+    # where nobody asked who could wait for an answer.
     due_at = models.DateTimeField(null=True)
     # When the identity check ended well; None also where the tenant vouched from the start.
     identified_at = models.DateTimeField(null=True)
@@ -195,4 +196,34 @@ class RestrictionItem(TenantModel):
         ]
         indexes = [
             models.Index(fields=["tenant_id", "object_id"], name="restriction_item_object"),
+        ]
+
+
+class RetentionPolicy(TenantModel):
+    """For how long a tenant keeps one class of its data; no row and no number alike: until it is erased."""
+
+    data_class = models.CharField(max_length=20)  # answers, documents
+    # What is in force; None: kept until erased.
+    days = models.PositiveIntegerField(null=True)
+    # A change that destroys more, and from when it counts: until then it can be taken back.
+    next_days = models.PositiveIntegerField(null=True)
+    effective_at = models.DateTimeField(null=True)
+    # When the last round looked, by the database's clock: rounds come daily, so what is far off is no time.
+    looked_at = models.DateTimeField(null=True)
+    # Until when nothing goes by age, because the clock jumped.
+    paused_until = models.DateTimeField(null=True)
+    # The last case that was made of it.
+    last_case_id = models.UUIDField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id", "data_class"], name="retention_class_once"
+            ),
+            models.CheckConstraint(
+                # Nothing is ever older than no days at all.
+                condition=(models.Q(days__isnull=True) | models.Q(days__gte=1))
+                & (models.Q(next_days__isnull=True) | models.Q(next_days__gte=1)),
+                name="retention_days",
+            ),
         ]

@@ -146,6 +146,7 @@ PLACES: tuple[Place, ...] = (
     _table("notices_notice", "Notices to recipients, also those not sent yet"),
     _table("notices_webhook", "Recipients, their addresses and secrets"),
     _table("erasure_pendingrequest", "Requests whose identity check was under way"),
+    _table("erasure_retentionpolicy", "For how many days what is kept"),
     _table("erasure_restrictionitem", "What restrictions and released holds were on"),
     _table("erasure_restriction", "Restrictions and released holds, with their reasons"),
     Place(

@@ -36,6 +36,7 @@ from reportlab.platypus import (
 from ambit.audit.receipts import SIGNED, fingerprint
 from ambit.audit.verify import SIGNED_BY
 from ambit.erasure.receipts import said_in
+from ambit.erasure.types import RETENTION
 
 ATTACHED = "receipt.json"
 FONT, BOLD = "Vera", "VeraBd"
@@ -63,6 +64,11 @@ HOW = (
     "with the key that you noted before, not one that came with the receipt. It needs Python and the package"
     " cryptography, no server and no network, and says what it checked and what it could not.",
 )
+# By whether it was made by age.
+NO_DATE = {
+    False: "no date: the request was refused",
+    True: "no date: nobody asked, it was older than it is kept",
+}
 _INK, _FAINT, _LINE = HexColor("#1a1a1a"), HexColor("#555555"), HexColor("#bbbbbb")
 
 
@@ -109,7 +115,7 @@ def _head(said: dict[str, Any], note: str) -> list[Flowable]:
         *((one["state"].capitalize(), _time(one["at"])) for one in said["states"]),
     ]
     if not _is_certificate(said):
-        due = _time(said["due_at"]) if said["due_at"] else "no date: the request was refused"
+        due = _time(said["due_at"]) if said["due_at"] else NO_DATE[_is_by_age(said)]
         facts.append(("Due", due))
     if said.get("extended_at"):
         facts.append(("Extended", _time(said["extended_at"])))
@@ -127,6 +133,10 @@ def _head(said: dict[str, Any], note: str) -> list[Flowable]:
 
 def _is_certificate(said: dict[str, Any]) -> bool:
     return bool(said["subject"].get("type") == "tenant")
+
+
+def _is_by_age(said: dict[str, Any]) -> bool:
+    return bool(said["subject"].get("type") == RETENTION)
 
 
 def _title_of(said: dict[str, Any]) -> str:

@@ -8,6 +8,8 @@ from importlib import metadata
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q
+
 from ambit.audit.receipts import SIGNED
 from ambit.audit.verify import SIGNED_BY
 from ambit.erasure.cases import TIMES, CaseNotFound
@@ -17,7 +19,7 @@ from ambit.erasure.outlook import open_cases_beside
 from ambit.erasure.reasons import read_reason
 from ambit.erasure.receipts import said_in
 from ambit.erasure.registry import HOLDINGS
-from ambit.erasure.types import ErasureView, HeldBack, HoldingCount, StateTime
+from ambit.erasure.types import RETENTION, ErasureView, HeldBack, HoldingCount, StateTime
 from ambit.erasure.waiting import WORDS
 from tenants.ids import public_id
 
@@ -40,9 +42,17 @@ def get_erasure(*, erasure_id: UUID) -> ErasureView:
     return _views([found])[0]
 
 
-def list_erasures(*, after: UUID | None, limit: int) -> list[ErasureView]:
-    """Return the tenant's cases newest first, from the one after a cursor."""
+def list_erasures(
+    *, after: UUID | None, limit: int, by_age: bool | None = None
+) -> list[ErasureView]:
+    """Return the tenant's cases newest first, from the one after a cursor.
+
+    by_age: those alone that retention made, or those alone that somebody asked for.
+    """
     found = Erasure.objects.order_by("-pk")
+    if by_age is not None:
+        of_age = Q(subject_type=RETENTION)
+        found = found.filter(of_age if by_age else ~of_age)
     return _views(list((found.filter(pk__lt=after) if after else found)[:limit]))
 
 

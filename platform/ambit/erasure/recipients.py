@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from ambit.erasure.models import Erasure
+from ambit.erasure.types import RETENTION
 from ambit.notices.services import announce
 
 
@@ -16,8 +17,11 @@ def tell_erased(case_id: UUID, *, document_ids: Iterable[UUID]) -> None:
         announce("document.erased", object_id=case_id, document_ids=ids, subject_mac=_mac(case_id))
 
 
-def tell_closed(case_id: UUID) -> None:
-    """Note for each recipient that a case is closed."""
+def tell_closed(case_id: UUID, *, document_ids: Iterable[UUID]) -> None:
+    """Note for each recipient that a case is closed; of one by age only where documents went: they had no answers."""
+    by_age = Erasure.objects.filter(pk=case_id, subject_type=RETENTION).exists()
+    if by_age and not list(document_ids):
+        return
     announce("erasure.closed", object_id=case_id, subject_mac=_mac(case_id))
 
 

@@ -170,6 +170,7 @@ TABLES: dict[str, Table] = {
         kept_because=f"{EVIDENCE}; reasons are sealed, with the subject's identifiers taken out",
     ),
     "erasure_restrictionitem": Table(("kind",), kept_because=EVIDENCE),
+    "erasure_retentionpolicy": Table(("data_class",), kept_because=CONFIGURATION),
     "erasure_erasureitem": Table(("kind",), kept_because=EVIDENCE),
     "erasure_erasureholding": Table(("name",), kept_because=EVIDENCE),
     "export_export": Table(

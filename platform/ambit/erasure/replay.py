@@ -8,6 +8,7 @@ from itertools import groupby
 
 from django.utils import timezone
 
+from ambit.answers.holdings import answers_here
 from ambit.corpus.holdings import documents_declaring
 from ambit.corpus.services import delete_again
 from ambit.erasure.holds import held_among
@@ -15,6 +16,7 @@ from ambit.erasure.models import Erasure
 from ambit.erasure.offboarding import end_again
 from ambit.erasure.reasons import seal_reason
 from ambit.erasure.restrictions import hold_again
+from ambit.erasure.retention import pause_rounds
 from ambit.erasure.services import cover
 from ambit.erasure.subjects import DOCUMENTS, Found
 from ambit.erasure.tombstones import (
@@ -26,6 +28,8 @@ from ambit.erasure.tombstones import (
     note,
     read_unknown,
 )
+from ambit.erasure.types import RETENTION
+from ambit.jobs.services import tenants_with_rounds
 from ambit.tombstones import ledger
 from ambit.tombstones.ledger import NOWHERE, Tombstone
 from tenants.audit import Actor, acting_as, record
@@ -52,8 +56,11 @@ def replay_tombstones(say: Callable[[str], None] = lambda _line: None) -> Replay
     """Hide again all that the ledger says is gone, and let the database know its lines; may be repeated.
 
     Each tombstone is a transaction of its own. Raises LedgerUnusable, LedgerDamaged and KeyUnavailable;
-    nothing may be served until a run ended well.
+    nothing may be served until a run ended well. Nothing goes by age for a day: holds and policies of since are lost.
     """
+    for tenant_id in tenants_with_rounds(using=DISPATCH):
+        with tenant_scope(tenant_id):
+            pause_rounds()
     if known_place(using=DISPATCH) == NOWHERE and not ledger.read_after(NOWHERE):
         return Replayed()
     with ledger.opened(may_make=False):
@@ -128,6 +135,8 @@ def _found(said: Tombstone) -> Found:
     about = documents_declaring(declared, received_until=said.until) - kept
     members = [m for one in said.member_ids if (m := trace_member(kind="member", value=str(one)))]
     subject_type, subject_mac = declared[0] if declared else (DOCUMENTS, None)
+    if said.by_age:
+        subject_type = RETENTION
     return Found(
         subject_type=subject_type,
         subject_mac=subject_mac,
@@ -137,4 +146,5 @@ def _found(said: Tombstone) -> Found:
         document_ids=tuple(sorted({*said.document_ids, *about})),
         confirmed_ids=(),
         identifiers=(),
+        answer_ids=tuple(sorted(answers_here(said.answer_ids))),
     )

@@ -16,6 +16,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from ambit.answers.holdings import answers_about
+from ambit.answers.services import hide_answers
 from ambit.audit.receipts import COUNT
 from ambit.corpus.holdings import documents_declaring, lock_documents, versions_of
 from ambit.corpus.services import hide_documents
@@ -173,7 +174,7 @@ def take_up(case_id: UUID) -> Case:
 
 def _open_case(case_id: UUID) -> Erasure:
     case = Erasure.objects.filter(pk=case_id).first()
-    if case is None or is_over(case) or case.due_at is None:
+    if case is None or is_over(case) or case.hidden_at is None:
         raise CaseNotFound(case_id)
     return case
 
@@ -231,7 +232,10 @@ def _scope(found: Found) -> Scope:
         key_ids=member.key_ids if member else (),
         account_ids=member.account_ids if member else (),
         answer_ids=tuple(
-            sorted(answers_about(document_ids=found.document_ids, member_ids=member_ids))
+            sorted(
+                answers_about(document_ids=found.document_ids, member_ids=member_ids)
+                | set(found.answer_ids)
+            )
         ),
         export_ids=exports_about(
             found.declared, document_ids=found.document_ids, member_ids=member_ids
@@ -257,6 +261,7 @@ def _receive(found: Found, reason: str, received_at: datetime) -> Erasure:
 def cover(case: Erasure, found: Found, *, action: str) -> None:
     """Hide what a case covers, start its clock and hand it to the workers."""
     _hide(found.document_ids, (found.member.id,) if found.member else ())
+    hide_answers(found.answer_ids)
     scope = _scope(found)
     set_due(case)
     case.state, case.hidden_at = ErasureState.HIDDEN, next_moment(case)

@@ -39,6 +39,8 @@ class Found:
     confirmed_ids: tuple[UUID, ...]
     # For taking them out of the reason; never kept.
     identifiers: tuple[str, ...] = field(repr=False)
+    # Saved answers that are meant by themselves.
+    answer_ids: tuple[UUID, ...] = ()
 
     @property
     def n_shared(self) -> int:

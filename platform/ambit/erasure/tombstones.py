@@ -16,11 +16,12 @@ from django.db import connections, transaction
 from django.db.models import Q, QuerySet
 from django.utils.connection import ConnectionDoesNotExist
 
+from ambit.answers.holdings import answers_here
 from ambit.corpus.holdings import documents_gone, documents_here
 from ambit.erasure.holds import holds_on, was_held
 from ambit.erasure.models import Erasure, ErasureItem
 from ambit.erasure.subjects import declared_by
-from ambit.erasure.types import Case
+from ambit.erasure.types import RETENTION, Case
 from ambit.tombstones import ledger
 from ambit.tombstones.ledger import (
     NOWHERE,
@@ -83,6 +84,9 @@ def tombstone_of(case: Case) -> Tombstone:
         subjects=tuple(dict.fromkeys(declared)),
         held=holds_on((*case.covered.document_ids, *case.covered.member_ids)),
         until=row.identified_at or row.received_at,
+        # Of any other case what is destroyed with them is found by its documents and its member.
+        answer_ids=case.scope.answer_ids if row.subject_type == RETENTION else (),
+        by_age=row.subject_type == RETENTION,
     )
 
 
@@ -208,6 +212,7 @@ def merged(lines: Iterable[Line]) -> list[Tombstone]:
                 document_ids=tuple(sorted({*before.document_ids, *said.document_ids})),
                 member_ids=tuple(sorted({*before.member_ids, *said.member_ids})),
                 subjects=tuple(dict.fromkeys((*before.subjects, *said.subjects))),
+                answer_ids=tuple(sorted({*before.answer_ids, *said.answer_ids})),
             )
         found[key] = said
     return list(found.values())
@@ -240,6 +245,7 @@ def _is_case_known(said: Tombstone) -> bool:
     lacking = (
         documents_here(set(said.document_ids) - covered),
         members_here(set(said.member_ids) - covered),
+        answers_here(set(said.answer_ids) - covered),
         holds_lost(said),
     )
     return not any(lacking)
@@ -247,7 +253,7 @@ def _is_case_known(said: Tombstone) -> bool:
 
 def _covered(cases: QuerySet[Erasure], said: Tombstone) -> set[UUID]:
     """Return what of a tombstone these cases cover."""
-    named = (*said.document_ids, *said.member_ids)
+    named = (*said.document_ids, *said.member_ids, *said.answer_ids)
     items = ErasureItem.objects.filter(object_id__in=named, erasure_id__in=cases.values("pk"))
     return set(items.values_list("object_id", flat=True))
 

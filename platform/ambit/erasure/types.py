@@ -24,7 +24,9 @@ StateName = Literal[
     "refused",
 ]
 ENDS: tuple[StateName, ...] = ("closed", "refused", "held")
-Clock = Literal["running", "stopped", "ended"]
+Clock = Literal["running", "stopped", "none", "ended"]
+# What a case is about that nobody asked for: things older than their tenant keeps them.
+RETENTION = "retention"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +119,16 @@ class ErasureView:
     tenant_id: UUID
     state: StateName
     dry_run: bool
-    # email, external_id, member, or documents.
+    # email, external_id, member, documents, or retention: older than it is kept.
     subject_type: str
-    # Keyed hash of the subject's identifier, in hex; None for a case by document ids.
+    # Keyed hash of the subject's identifier, in hex; None for a case that names nobody.
     subject_hash: str | None
     reason: str = field(repr=False)
     requested_by_kind: str
     requested_by_id: UUID | None
     received_at: datetime
-    # None while the clock is stopped: its end moves by the time the identity check takes.
+    # None while the clock is stopped: its end moves by the time the identity check takes. None too of a case
+    # that nobody waits for.
     due_at: datetime | None
     states: tuple[StateTime, ...]
     attempts: int
@@ -159,11 +162,19 @@ class ErasureView:
     def clock(self) -> Clock:
         """Say whether the case's time runs, stands while the identity check runs, or is over.
 
-        It is over for what is held too: the receipt has said what is kept, and on which basis.
+        It is over for what is held too: the receipt has said what is kept, and on which basis. What goes by age
+        has none: nobody asked for it.
         """
         if any(self.at(state) for state in ENDS):
             return "ended"
+        if self.by_age:
+            return "none"
         return "running" if self.due_at else "stopped"
+
+    @property
+    def by_age(self) -> bool:
+        """Say whether nobody asked for it: what it covers is older than it is kept."""
+        return self.subject_type == RETENTION
 
     @property
     def complete(self) -> bool:

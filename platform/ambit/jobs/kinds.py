@@ -21,6 +21,8 @@ ERASE = JobKind("erase.case", queue="erase", attempts=1000)
 OFFBOARD = JobKind("offboard.tenant", queue="erase", attempts=1000)
 # Each wakes at its time, and again at the next.
 ERASURE_ALARM = JobKind("erasure.alarm", queue="upkeep", attempts=1000)
+# Looks once a day for what a tenant keeps no longer; there is one where a tenant has set a time.
+RETENTION = JobKind("retention.round", queue="upkeep", attempts=1000)
 # Makes what a person is given of themselves, and destroys it when its days are over.
 EXPORT = JobKind("export.pack", queue="upkeep", attempts=10)
 EXPORT_END = JobKind("export.end", queue="upkeep", attempts=1000)
@@ -37,6 +39,7 @@ KINDS = {
         ERASE,
         OFFBOARD,
         ERASURE_ALARM,
+        RETENTION,
         EXPORT,
         EXPORT_END,
         NOTICE,

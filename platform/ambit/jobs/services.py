@@ -17,7 +17,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from ambit.jobs.broker import send, waiting
-from ambit.jobs.kinds import KINDS, QUEUES, JobKind
+from ambit.jobs.kinds import KINDS, QUEUES, RETENTION, JobKind
 from ambit.jobs.models import Job
 from tenants.scope import current_tenant_id, tenant_scope
 
@@ -66,6 +66,18 @@ def hurry(kind: JobKind, *, object_id: UUID) -> None:
     waiting_for_its_time = Job.objects.filter(name=kind.name, object_id=object_id, lease=None)
     waiting_for_its_time.update(run_after=timezone.now(), attempts=0)
     enqueue(kind, object_id=object_id)
+
+
+def due_at(kind: JobKind, *, object_id: UUID) -> datetime | None:
+    """Return when work is to be done; None where there is none."""
+    found = Job.objects.filter(name=kind.name, object_id=object_id)
+    return found.values_list("run_after", flat=True).first()
+
+
+def bring_forward(kind: JobKind, *, object_id: UUID, to: datetime, from_after: datetime) -> None:
+    """Let work that nobody does now, and that is due only after a moment, be due at another one."""
+    waits = Job.objects.filter(name=kind.name, object_id=object_id, lease=None)
+    waits.filter(run_after__gt=from_after).update(run_after=to)
 
 
 def cancel(kind: JobKind, *, object_id: UUID) -> None:
@@ -181,6 +193,13 @@ def send_due(*, limit: int = 500) -> int:
         )
         rows = cursor.fetchall()
     return sum(send(tenant_id=t, job_id=j, queue=KINDS[name].queue) for t, j, name in rows)
+
+
+def tenants_with_rounds(*, using: str) -> list[UUID]:
+    """Return the tenants that have rounds of retention to come, as the dispatcher."""
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT tenant_id FROM jobs_job WHERE name = %s", [RETENTION.name])
+        return [tenant_id for (tenant_id,) in cursor.fetchall()]
 
 
 def _held(held: Claim) -> QuerySet[Job]:

@@ -66,6 +66,10 @@ class Tombstone:
     subjects: tuple[tuple[str, str], ...] = ()
     # What was covered, hidden and kept at the time.
     held: tuple[Held, ...] = ()
+    # Saved answers that neither a document nor a member leads to.
+    answer_ids: tuple[UUID, ...] = ()
+    # Of a case that nobody asked for: it was older than it is kept.
+    by_age: bool = False
     # Documents received later are not meant.
     until: datetime | None = None
     # When the line was written; None: it is not yet.
@@ -76,6 +80,7 @@ class Tombstone:
         """A hash of what it says is gone or kept: who says the same again says nothing new."""
         said = _fields(self)
         words = {name: said[name] for name in ("kind", "tenant", "object", "documents", "members")}
+        words |= {name: said[name] for name in ("answers",) if name in said}
         return hashlib.sha256(_packed(words | {"held": said["held"]})).digest()
 
 
@@ -210,6 +215,8 @@ def _line(raw: bytes, before: Place) -> Line:
             member_ids=tuple(UUID(one) for one in said["members"]),
             subjects=tuple((str(kind), str(mac)) for kind, mac in said["subjects"]),
             held=tuple((str(basis), str(kind), UUID(one)) for basis, kind, one in said["held"]),
+            answer_ids=tuple(UUID(one) for one in said.get("answers", ())),
+            by_age=said.get("by_age", False) is True,
             until=datetime.fromisoformat(said["until"]) if said["until"] else None,
             at=datetime.fromisoformat(said["at"]),
         )
@@ -220,7 +227,13 @@ def _line(raw: bytes, before: Place) -> Line:
 
 
 def _fields(tombstone: Tombstone) -> dict[str, Any]:
-    return {
+    # Said only where there is something to say: lines of before read, and hash, as they did.
+    more: dict[str, Any] = {}
+    if tombstone.answer_ids:
+        more["answers"] = sorted(str(one) for one in tombstone.answer_ids)
+    if tombstone.by_age:
+        more["by_age"] = True
+    return more | {
         "kind": tombstone.kind,
         "tenant": str(tombstone.tenant_id),
         "object": str(tombstone.object_id),

@@ -14,7 +14,13 @@ from django.urls import reverse
 
 from ambit.admin.forms import PlainForm
 from ambit.admin.page import page, show, to
-from ambit.erasure.clock import AlreadyExtended, ErasureOver, ExtensionTooLate, extend_erasure
+from ambit.erasure.clock import (
+    AlreadyExtended,
+    ErasureOver,
+    ExtensionTooLate,
+    NoClock,
+    extend_erasure,
+)
 from ambit.erasure.identity import NotPending
 from ambit.erasure.queries import get_erasure
 from ambit.erasure.services import refuse_erasure, verify_identity
@@ -26,6 +32,7 @@ SENTENCES: dict[type[Exception], str] = {
     NotPending: "The identity check of this case is over. Nothing was changed.",
     SubjectAmbiguous: "The request names more than one member by now: refuse it, and open a case by member id.",
     ErasureOver: "This case is over. Nothing was changed.",
+    NoClock: "Nobody asked for this erasure: it has no time to extend. Nothing was changed.",
     AlreadyExtended: "This case was extended before; the law gives two further months once.",
     ExtensionTooLate: "The first month is over: the time is extended inside it or not at all.",
 }

@@ -60,6 +60,9 @@ PER_PAGE = 50
 # How far back a filter by state looks.
 SEARCHED = 1000
 AMBIGUOUS = "This names more than one member. Use the member id. Nothing was hidden."
+# Of the filter: what nobody asked for.
+BY_AGE = "by age"
+FILTER = ("open", "incomplete", "refused", "closed", BY_AGE)
 STEPS = ("received", "identified", "hidden", "scoped", "shredded", "scrubbed", "verified", "closed")
 IDENTITIES = (
     ("verified", "Yes: we know that the person is who they say"),
@@ -120,13 +123,16 @@ def erasures(request: HttpRequest) -> HttpResponseBase:
     after = parse_id("erasure", request.GET.get("after", ""))
     if state in {"open", "closed", "incomplete", "refused"}:
         wanted = OPEN_STATES if state == "open" else {state}
-        found = [c for c in list_erasures(after=None, limit=SEARCHED) if c.state in wanted]
+        asked_for = list_erasures(after=None, limit=SEARCHED, by_age=False)
+        found = [c for c in asked_for if c.state in wanted]
+    elif state == BY_AGE:
+        found = list_erasures(after=None, limit=SEARCHED, by_age=True)
     else:
         state, found = "", list_erasures(after=after, limit=PER_PAGE + 1)
     shown = found if state else found[:PER_PAGE]
     more = not state and len(found) > PER_PAGE and shown[-1].id is not None
     return show(
-        request, "erasures.html", title="Erasures", state=state, newest=bool(after),
+        request, "erasures.html", title="Erasures", state=state, newest=bool(after), states=FILTER,
         cases=shown, requesters=_requesters(shown),
         older=public_id("erasure", shown[-1].id) if more and shown[-1].id else "",
     )  # fmt: skip
