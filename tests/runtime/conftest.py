@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,13 +14,15 @@ from tests.runtime.serving import Serving
 
 
 @pytest.fixture(scope="session")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Embedded:
+def embedded() -> Iterator[Embedded]:
     """Return a data directory whose database exists; every test finds and leaves it stopped."""
-    made = Embedded(tmp_path_factory.mktemp("runtime") / "data")
-    stack = Stack(made, port=1, parts={"postgres", "redis"})
-    stack.start()
-    stack.stop()
-    return made
+    # Not pytest's folder: another run of pytest closes that to the account Postgres runs as.
+    with tempfile.TemporaryDirectory(prefix="ambit-runtime-") as folder:
+        made = Embedded(Path(folder).resolve() / "data")
+        stack = Stack(made, port=1, parts={"postgres", "redis"})
+        stack.start()
+        stack.stop()
+        yield made
 
 
 @pytest.fixture
