@@ -14,8 +14,16 @@ from django.utils import timezone
 
 from ambit.erasure import backups
 from ambit.erasure.backups import known_backups
+from ambit.tombstones import ledger
 from ambit.tombstones import register as registering
-from ambit.tombstones.register import Backup, RegisterUnusable, State, kept_backups, register
+from ambit.tombstones.register import (
+    Backup,
+    RegisterUnusable,
+    State,
+    begin_register,
+    kept_backups,
+    register,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +111,22 @@ def test_a_register_that_cannot_be_read_is_not_an_empty_one(
     with pytest.raises(RegisterUnusable):
         kept_backups()
     assert known_backups() == backups.Backups(None, backups.UNREADABLE)
+
+
+def test_a_ledger_that_was_brought_without_the_register_is_no_sign_that_there_are_no_backups(
+    folder: Path, tmp_path: Path
+) -> None:
+    (folder / ledger.FILE).write_text("{}\n")
+
+    assert known_backups() == backups.Backups(None, backups.UNREADABLE)
+    with pytest.raises(RegisterUnusable, match="bring it"):
+        _backup(tmp_path, "a", days=3)
+
+    begin_register()
+    assert known_backups() == backups.Backups(None, backups.NONE_KNOWN)
+    _backup(tmp_path, "a", days=3)
+    begin_register()
+    assert [one.name for one in kept_backups()] == ["a"]
 
 
 def test_what_is_over_is_deleted_and_struck_out(tmp_path: Path) -> None:

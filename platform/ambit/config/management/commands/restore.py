@@ -13,7 +13,7 @@ from ambit.config.runtime.account import AccountMissing
 from ambit.config.runtime.basebackup import BackupFailed
 from ambit.config.runtime.lock import DataDirBusy
 from ambit.config.runtime.restore import Restored, RestoreRefused, restore_backup
-from ambit.tombstones import ledger
+from ambit.tombstones import ledger, register
 
 
 class Command(BaseCommand):
@@ -54,7 +54,9 @@ class Command(BaseCommand):
             if place.exists()
             else "bring the newest copy"
         )
-        self.stdout.write(f"2. the ledger of tombstones, {place}: {words}")
+        self.stdout.write(
+            f"2. the ledger of tombstones, {place}: {words}, with {register.FILE}, the register of backups, beside it"
+        )
         self.stdout.write("3. manage.py replay_tombstones, which hides again what was erased since")
         self.stdout.write(
             "4. read in deploy/backup.md what else comes back: grants, members, keys, restrictions; then serve"
