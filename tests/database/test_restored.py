@@ -45,6 +45,11 @@ def test_a_restored_backup_is_refused_and_the_words_say_what_to_run(drill: Drill
     assert "manage.py replay_tombstones" in drill.web
 
 
+def test_no_new_backup_is_made_of_what_receipts_say_expires_with_the_old_one(drill: Drill) -> None:
+    assert "no backup was made" in drill.backup_refused
+    assert "tombstones are not replayed" in drill.backup_refused
+
+
 def test_without_the_refusal_it_would_be_found_again(drill: Drill) -> None:
     """Otherwise the other tests would prove nothing."""
     assert drill.before is not None

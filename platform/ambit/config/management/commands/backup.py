@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import ProgrammingError
 from django.utils import timezone
 
 from ambit.config.env import env_str
@@ -20,6 +21,7 @@ from ambit.config.runtime.backup import (
 )
 from ambit.config.runtime.basebackup import BackupFailed
 from ambit.config.runtime.lock import DataDirBusy
+from ambit.erasure.tombstones import faults
 from ambit.tombstones.register import Backup, RegisterUnusable, register
 
 
@@ -60,6 +62,7 @@ class Command(BaseCommand):
             # Before its first byte: an erasure that ends meanwhile must know of it.
             register(kept)
             with database_running(source.embedded, self.stdout.write):
+                _require_replayed()
                 made = take_backup(
                     source, target, name=name, expires_at=kept.expires_at, say=self.stdout.write
                 )
@@ -75,6 +78,17 @@ class Command(BaseCommand):
             "NOT in it, keep each elsewhere: "
             f"{settings.AMBIT_KEYRING_DIR}, {settings.AMBIT_TOMBSTONES_DIR}, secrets.json of the data directory"
         )
+
+
+def _require_replayed() -> None:
+    """Raise BackupFailed where a restored system brought back what receipts say expires with its old backup."""
+    try:
+        found = faults(whole=False)
+    except ProgrammingError:
+        # Of a version before the ledger, not migrated yet.
+        return
+    if found:
+        raise BackupFailed("; ".join(found))
 
 
 def require_embedded() -> None:
