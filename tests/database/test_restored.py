@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError
 
+from ambit.config.runtime import restore
 from ambit.config.runtime.backup import MANIFEST
 from ambit.erasure.models import RestrictionItem
 from ambit.erasure.tombstones import WORDS
@@ -170,6 +171,28 @@ def test_a_data_directory_that_holds_something_is_left_as_it_is(
 
     assert "is not empty: it holds beside" in _refusal(drill, tmp_path / "data")
     assert (tmp_path / "data" / "beside").read_text() == "mine"
+
+
+def test_a_restore_that_was_cut_off_does_not_stand_in_the_next_ones_way(
+    drill: Drill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Installation(tmp_path / "data")
+    other.bring(drill.old, "secrets.json")
+
+    def die(_embedded: object) -> None:
+        raise KeyboardInterrupt
+
+    with other.settings():
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(restore, "postgres_account", die)
+            command("restore", str(drill.backup))
+        assert not other.embedded.postgres_dir.exists()
+
+        command("restore", str(drill.backup))
+
+    assert any(other.embedded.originals_dir.iterdir())
+    assert (other.embedded.postgres_dir / "PG_VERSION").exists()
+    assert not list(other.embedded.data_dir.glob("*.new"))
 
 
 def test_without_the_secrets_of_then_nothing_is_restored(drill: Drill, tmp_path: Path) -> None:
