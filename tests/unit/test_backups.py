@@ -175,3 +175,10 @@ def test_a_line_that_a_killed_writer_left_half_written_is_passed_over(
     _backup(tmp_path, "c", days=4)
 
     assert [one.name for one in kept_backups()] == ["a", "c"]
+
+
+@pytest.mark.parametrize("days", [0, -1, 10**7])
+def test_a_number_of_days_that_cannot_be_meant_is_refused(tmp_path: Path, days: int) -> None:
+    with pytest.raises(CommandError, match="whole number from 1"):
+        call_command("backup", f"--to={tmp_path}", f"--keep-days={days}")
+    assert kept_backups() == []

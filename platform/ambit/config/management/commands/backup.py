@@ -24,6 +24,9 @@ from ambit.config.runtime.lock import DataDirBusy
 from ambit.erasure.tombstones import faults
 from ambit.tombstones.register import Backup, RegisterUnusable, register
 
+# A century: what is meant for ever is nothing that a receipt can name a date for.
+MOST_DAYS = 36_500
+
 
 class Command(BaseCommand):
     help = (
@@ -50,9 +53,10 @@ class Command(BaseCommand):
             version=metadata.version("ambit"),
         )
         target = (options["to"] or source.embedded.backups_dir).resolve()
-        days = options["keep_days"] or settings.AMBIT_BACKUP_KEEP_DAYS
-        if days < 1:
-            raise CommandError("--keep-days takes a whole number from 1")
+        given = options["keep_days"]
+        days = settings.AMBIT_BACKUP_KEEP_DAYS if given is None else given
+        if not 1 <= days <= MOST_DAYS:
+            raise CommandError(f"--keep-days takes a whole number from 1 to {MOST_DAYS}")
         now = timezone.now()
         name = f"ambit-{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03}Z"
         kept = Backup(name, str(target), now, now + timedelta(days=days), "begun")
