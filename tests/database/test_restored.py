@@ -133,6 +133,30 @@ def test_the_restore_says_what_to_bring_and_what_to_run(drill: Drill) -> None:
     assert "replay_tombstones" in drill.restored
 
 
+def test_the_restore_does_not_ask_for_keys_that_went_with_their_tenant(
+    drill: Drill, tmp_path: Path
+) -> None:
+    other = Installation(tmp_path / "data")
+    other.bring(drill.old, "secrets.json", "keyring", "tombstones")
+    tenant_id = drill.village.tenant_id
+    (other.embedded.keyring_dir / f"{tenant_id}.json").unlink()
+    with other.settings():
+        with ledger.opened(may_make=False) as book:
+            book.read_after(ledger.NOWHERE)
+            book.add(ledger.Tombstone("tenant", tenant_id, tenant_id))
+
+        said = command("restore", str(drill.backup))
+
+    assert "the keyring is there" in said
+    assert "1 keys were destroyed with their tenants: do not bring them back" in said
+
+
+def test_nobody_is_told_that_all_is_as_it_was(drill: Drill) -> None:
+    assert "with the keyring of then alone" in drill.restored
+    assert "Everything may be served" not in drill.replayed
+    assert "holds and restrictions" in drill.replayed
+
+
 def test_the_receipt_of_an_erasure_says_when_the_backup_of_before_expires(drill: Drill) -> None:
     manifest = json.loads((drill.backup / MANIFEST).read_text())
 
