@@ -129,6 +129,16 @@ def test_a_ledger_that_was_brought_without_the_register_is_no_sign_that_there_ar
     assert [one.name for one in kept_backups()] == ["a"]
 
 
+def test_one_that_was_cut_off_is_not_listed_as_a_backup(tmp_path: Path) -> None:
+    _backup(tmp_path, "cut", days=3, state="begun")
+    _backup(tmp_path, "a", days=3)
+
+    said = _expire()
+
+    assert "cut: no whole backup" in said
+    assert "a: kept until" in said
+
+
 def test_what_is_over_is_deleted_and_struck_out(tmp_path: Path) -> None:
     _backup(tmp_path, "late", days=-1)
     (tmp_path / ".late.partial").mkdir()
