@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from django.core.management import CommandError
 from django.utils import timezone
 
 from ambit.audit.check import check_trail_now
@@ -55,6 +56,7 @@ class Drill:
     restored: str = ""
     refusal: str = ""
     web: str = ""
+    backup_refused: str = ""
     ready: list[str] = field(default_factory=list)
     waits_for: str = ""
     found_unreplayed: set[str] = field(default_factory=set)
@@ -174,6 +176,9 @@ def _see_unreplayed(drill: Drill) -> None:
         require_replayed()
     drill.refusal, drill.ready = str(refused.value), tombstone_faults()
     drill.web = _start_web(drill.new)
+    with pytest.raises(CommandError) as refused_backup:
+        command("backup", f"--to={drill.new.embedded.data_dir / 'backups'}")
+    drill.backup_refused = str(refused_backup.value)
     drill.found_unreplayed = drill.found()
     # A worker that runs all the same destroys nothing, and does not hide what is missing.
     held = take(drill.village.tenant_id, drill.cases["asked before"])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError
 
+from ambit.config.runtime import restore
 from ambit.config.runtime.backup import MANIFEST
 from ambit.erasure.models import RestrictionItem
 from ambit.erasure.tombstones import WORDS
@@ -43,6 +44,11 @@ def test_a_restored_backup_is_refused_and_the_words_say_what_to_run(drill: Drill
     assert drill.refusal.endswith(drill.ready[0])
     assert "NotReplayed" in drill.web
     assert "manage.py replay_tombstones" in drill.web
+
+
+def test_no_new_backup_is_made_of_what_receipts_say_expires_with_the_old_one(drill: Drill) -> None:
+    assert "no backup was made" in drill.backup_refused
+    assert "tombstones are not replayed" in drill.backup_refused
 
 
 def test_without_the_refusal_it_would_be_found_again(drill: Drill) -> None:
@@ -127,6 +133,30 @@ def test_the_restore_says_what_to_bring_and_what_to_run(drill: Drill) -> None:
     assert "replay_tombstones" in drill.restored
 
 
+def test_the_restore_does_not_ask_for_keys_that_went_with_their_tenant(
+    drill: Drill, tmp_path: Path
+) -> None:
+    other = Installation(tmp_path / "data")
+    other.bring(drill.old, "secrets.json", "keyring", "tombstones")
+    tenant_id = drill.village.tenant_id
+    (other.embedded.keyring_dir / f"{tenant_id}.json").unlink()
+    with other.settings():
+        with ledger.opened(may_make=False) as book:
+            book.read_after(ledger.NOWHERE)
+            book.add(ledger.Tombstone("tenant", tenant_id, tenant_id))
+
+        said = command("restore", str(drill.backup))
+
+    assert "the keyring is there" in said
+    assert "1 keys were destroyed with their tenants: do not bring them back" in said
+
+
+def test_nobody_is_told_that_all_is_as_it_was(drill: Drill) -> None:
+    assert "with the keyring of then alone" in drill.restored
+    assert "Everything may be served" not in drill.replayed
+    assert "holds and restrictions" in drill.replayed
+
+
 def test_the_receipt_of_an_erasure_says_when_the_backup_of_before_expires(drill: Drill) -> None:
     manifest = json.loads((drill.backup / MANIFEST).read_text())
 
@@ -165,6 +195,28 @@ def test_a_data_directory_that_holds_something_is_left_as_it_is(
 
     assert "is not empty: it holds beside" in _refusal(drill, tmp_path / "data")
     assert (tmp_path / "data" / "beside").read_text() == "mine"
+
+
+def test_a_restore_that_was_cut_off_does_not_stand_in_the_next_ones_way(
+    drill: Drill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Installation(tmp_path / "data")
+    other.bring(drill.old, "secrets.json")
+
+    def die(_embedded: object) -> None:
+        raise KeyboardInterrupt
+
+    with other.settings():
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(restore, "postgres_account", die)
+            command("restore", str(drill.backup))
+        assert not other.embedded.postgres_dir.exists()
+
+        command("restore", str(drill.backup))
+
+    assert any(other.embedded.originals_dir.iterdir())
+    assert (other.embedded.postgres_dir / "PG_VERSION").exists()
+    assert not list(other.embedded.data_dir.glob("*.new"))
 
 
 def test_without_the_secrets_of_then_nothing_is_restored(drill: Drill, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from ambit.erasure.queries import ReceiptNotReady
 from ambit.erasure.tombstones import DISPATCH, WORDS, begin_ledger, known_place
 from ambit.erasure.types import ErasureView
 from ambit.jobs.kinds import REMOVE_DOCUMENT
-from ambit.tombstones import ledger
+from ambit.tombstones import ledger, register
 from ambit.tombstones.ledger import NOWHERE, Tombstone
 from tests.database.erasures import (
     Town,
@@ -65,6 +65,10 @@ def copy(tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(settings.AMBIT_TOMBSTONES_DIR, folder)
     with override_settings(AMBIT_TOMBSTONES_DIR=folder):
         yield folder / ledger.FILE
+
+
+def test_a_register_of_backups_is_begun_with_the_ledger() -> None:
+    assert (ledger.folder() / register.FILE).is_file()
 
 
 def _try(town: Town, case_id: UUID) -> ErasureView:

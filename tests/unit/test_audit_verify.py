@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ambit.audit import verify
 from ambit.audit.checkpoints import Signer
 from ambit.audit.program import NAME, verifier_program
+from ambit.audit.verifier import BROKEN, HOLDS, main
 
 START = datetime(2026, 11, 22, tzinfo=UTC)
 Line = dict[str, Any]
@@ -105,6 +106,21 @@ def test_erased_values_leave_it_whole(trail: Trail, tmp_path: Path) -> None:
 
     assert report.faults == []
     assert report.n_erased == 34
+
+
+def test_values_that_are_gone_before_their_time_are_a_fault_to_who_says_when_that_is(
+    trail: Trail, tmp_path: Path
+) -> None:
+    trail.lines[70]["who"] = None
+    trail.written(tmp_path)
+    at = datetime.fromisoformat(trail.lines[70]["entry"]["at"])
+
+    def status(*more: str) -> int:
+        return main([str(tmp_path), *more])
+
+    assert status() == HOLDS
+    assert status(f"--values-since={(at + timedelta(seconds=1)).isoformat()}") == HOLDS
+    assert status(f"--values-since={at.isoformat()}") == BROKEN
 
 
 def _edit(trail: Trail, chance: random.Random) -> None:

@@ -14,8 +14,16 @@ from django.utils import timezone
 
 from ambit.erasure import backups
 from ambit.erasure.backups import known_backups
+from ambit.tombstones import ledger
 from ambit.tombstones import register as registering
-from ambit.tombstones.register import Backup, RegisterUnusable, State, kept_backups, register
+from ambit.tombstones.register import (
+    Backup,
+    RegisterUnusable,
+    State,
+    begin_register,
+    kept_backups,
+    register,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +113,32 @@ def test_a_register_that_cannot_be_read_is_not_an_empty_one(
     assert known_backups() == backups.Backups(None, backups.UNREADABLE)
 
 
+def test_a_ledger_that_was_brought_without_the_register_is_no_sign_that_there_are_no_backups(
+    folder: Path, tmp_path: Path
+) -> None:
+    (folder / ledger.FILE).write_text("{}\n")
+
+    assert known_backups() == backups.Backups(None, backups.UNREADABLE)
+    with pytest.raises(RegisterUnusable, match="bring it"):
+        _backup(tmp_path, "a", days=3)
+
+    begin_register()
+    assert known_backups() == backups.Backups(None, backups.NONE_KNOWN)
+    _backup(tmp_path, "a", days=3)
+    begin_register()
+    assert [one.name for one in kept_backups()] == ["a"]
+
+
+def test_one_that_was_cut_off_is_not_listed_as_a_backup(tmp_path: Path) -> None:
+    _backup(tmp_path, "cut", days=3, state="begun")
+    _backup(tmp_path, "a", days=3)
+
+    said = _expire()
+
+    assert "cut: no whole backup" in said
+    assert "a: kept until" in said
+
+
 def test_what_is_over_is_deleted_and_struck_out(tmp_path: Path) -> None:
     _backup(tmp_path, "late", days=-1)
     (tmp_path / ".late.partial").mkdir()
@@ -151,3 +185,10 @@ def test_a_line_that_a_killed_writer_left_half_written_is_passed_over(
     _backup(tmp_path, "c", days=4)
 
     assert [one.name for one in kept_backups()] == ["a", "c"]
+
+
+@pytest.mark.parametrize("days", [0, -1, 10**7])
+def test_a_number_of_days_that_cannot_be_meant_is_refused(tmp_path: Path, days: int) -> None:
+    with pytest.raises(CommandError, match="whole number from 1"):
+        call_command("backup", f"--to={tmp_path}", f"--keep-days={days}")
+    assert kept_backups() == []

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ambit.audit.receipts import Findings, Receipt, Watch, check_receipts, read_receipt
@@ -46,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if events.exists() or not asked.receipt:
             kept = read_notes([asked.folder, *asked.checkpoints])
             lines = watch.along(read_lines(events))
-            report = check_events(lines, kept, key, unnumbered=unnumbered_of(events))
+            report = check_events(
+                lines, kept, key, unnumbered=unnumbered_of(events), values_since=asked.values_since
+            )
         found = check_receipts(watch, key, n_signed=report.n_signed if report else 0)
     except (OSError, ValueError, RecursionError) as error:
         sys.stderr.write(f"cannot be checked: {error}\n")
@@ -73,6 +76,10 @@ def _parser() -> argparse.ArgumentParser:
         "--checkpoints", type=Path, action="append", default=[], metavar="PATH",
         help="signed checkpoints kept elsewhere: a file, or a folder of *.notes; more than once as you like",
     )  # fmt: skip
+    parser.add_argument(
+        "--values-since", type=_moment, metavar="DATE",
+        help="when values about people that are erased are a fault: of events since then, such as 2021-01-31",
+    )  # fmt: skip
     parser.add_argument("--key", help="the log's public key as you noted it: name+id+key")
     parser.add_argument(
         "--receipt", type=Path, action="append", default=[], metavar="FILE",
@@ -80,6 +87,11 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--erasure", metavar="ID", help="the case that the receipts must be of")
     return parser
+
+
+def _moment(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _require_notes(paths: Sequence[Path]) -> None:

@@ -101,6 +101,7 @@ class Report:
     n_unnumbered: int = 0
     n_erased: int = 0
     erased_until: str = ""
+    values_since: datetime | None = None
     checkpoints: list[Checkpoint] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
@@ -256,9 +257,15 @@ def unnumbered_of(events: Path) -> Entries:
     return read_lines(path) if path.exists() else ()
 
 
-def check_events(lines: Entries, kept: Notes, key: Key, unnumbered: Entries = ()) -> Report:
-    """Check the lines of an export against what was kept."""
-    report = Report()
+def check_events(
+    lines: Entries,
+    kept: Notes,
+    key: Key,
+    unnumbered: Entries = (),
+    values_since: datetime | None = None,
+) -> Report:
+    """Check the lines of an export against what was kept; values_since: from when on none may be erased."""
+    report = Report(values_since=values_since)
     report.checkpoints = _checkpoints(kept, key, report)
     if not report.checkpoints:
         report.faults.append("there is no checkpoint: nothing shows the events to be whole")
@@ -334,6 +341,8 @@ def _entry(line: Entry, number: int, origin: str, report: Report) -> Entry:
         if shown is None:
             report.n_erased += 1
             report.erased_until = max(report.erased_until, str(entry.get("at")))
+            if report.values_since and _when(entry) >= report.values_since:
+                report.faults.append(f"event {number}: {part} was erased before its time")
         elif not _is_behind(shown, entry.get(part)):
             report.faults.append(f"event {number}: {part} is not what was committed to")
     return entry

@@ -32,6 +32,7 @@ from ambit.tombstones.ledger import (
     Place,
     Tombstone,
 )
+from ambit.tombstones.register import begin_register
 from tenants.holdings import members_here, trace_member
 from tenants.queries import is_tenant_open
 from tenants.scope import current_tenant_id, tenant_scope
@@ -277,6 +278,7 @@ def _catch_up(book: Ledger) -> None:
     if lines:
         note(lines)
     elif known == NOWHERE:
+        begin_register()
         first = ledger.begun()
         note([Line(book.add(first), first)])
 

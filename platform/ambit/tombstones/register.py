@@ -15,6 +15,7 @@ from typing import Literal
 
 from django.utils import timezone
 
+from ambit.tombstones import ledger
 from ambit.tombstones.ledger import folder
 from ambit.tombstones.lines import sync_folder, write_line
 
@@ -47,6 +48,7 @@ def kept_backups() -> list[Backup]:
     try:
         text = (folder() / FILE).read_bytes()
     except FileNotFoundError as error:
+        _require_none_left_behind()
         # Without the folder nobody knows whether there is a register.
         if folder().is_dir():
             return []
@@ -59,6 +61,12 @@ def kept_backups() -> list[Backup]:
     return sorted((b for b in latest.values() if b.state != "gone"), key=lambda b: b.made_at)
 
 
+def begin_register() -> None:
+    """Make an empty register where there is none, before the ledger's first line; raise OSError."""
+    os.close(os.open(folder() / FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600))
+    sync_folder(folder())
+
+
 def register(backup: Backup) -> None:
     """Write down a backup as it is now, durably; raise RegisterUnusable."""
     said = asdict(backup) | {
@@ -68,6 +76,8 @@ def register(backup: Backup) -> None:
     }
     try:
         folder().mkdir(mode=0o700, exist_ok=True)
+        if not (folder() / FILE).exists():
+            _require_none_left_behind()
         handle = os.open(folder() / FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -77,6 +87,14 @@ def register(backup: Backup) -> None:
         sync_folder(folder())
     except OSError as error:
         raise RegisterUnusable(f"it cannot be written: {error.strerror}") from error
+
+
+def _require_none_left_behind() -> None:
+    """Raise RegisterUnusable where the ledger was brought alone after a restore: a register was begun before it."""
+    if (folder() / ledger.FILE).exists():
+        raise RegisterUnusable(
+            f"{FILE} is missing beside the ledger: bring it. Where there never was a backup, make an empty one"
+        )
 
 
 def _whole_bytes(handle: int) -> int:

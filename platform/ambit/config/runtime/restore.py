@@ -60,12 +60,12 @@ def restore_backup(
         say("copying originals …")
         _copy(folder / ORIGINALS, originals, account=None)
         say("copying the database …")
+        account = postgres_account(embedded.postgres_dir)
+        _copy(folder / POSTGRES, embedded.postgres_dir, account=account)
+        # Only now, so that whoever is killed before leaves nothing that stands in the next one's way.
+        _put(originals)
         # Last: a data directory without it is not started from.
-        _copy(
-            folder / POSTGRES,
-            embedded.postgres_dir,
-            account=postgres_account(embedded.postgres_dir),
-        )
+        _put(embedded.postgres_dir)
     except OSError as error:
         raise RestoreRefused(f"it could not be copied: {error.strerror}") from error
     finally:
@@ -104,8 +104,8 @@ def _require_room(embedded: Embedded, folder: Path) -> None:
 
 
 def _copy(source: Path, target: Path, *, account: Account | None) -> None:
-    """Copy a folder beside its place and rename it, so that it is there whole or not at all."""
-    fresh = target.with_name(f"{target.name}.new")
+    """Copy a folder beside its place; _put() brings it there, so that it is there whole or not at all."""
+    fresh = _beside(target)
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(source, fresh, symlinks=True)
     fresh.chmod(0o700)
@@ -115,6 +115,14 @@ def _copy(source: Path, target: Path, *, account: Account | None) -> None:
                 os.chown(Path(at) / name, account.uid, account.gid, follow_symlinks=False)
         os.chown(fresh, account.uid, account.gid)
     os.sync()
+
+
+def _put(target: Path) -> None:
     if target.is_dir():
         target.rmdir()
-    fresh.rename(target)
+    _beside(target).rename(target)
+    os.sync()
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f"{target.name}.new")

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import ProgrammingError
 from django.utils import timezone
 
 from ambit.config.env import env_str
@@ -20,7 +21,11 @@ from ambit.config.runtime.backup import (
 )
 from ambit.config.runtime.basebackup import BackupFailed
 from ambit.config.runtime.lock import DataDirBusy
+from ambit.erasure.tombstones import faults
 from ambit.tombstones.register import Backup, RegisterUnusable, register
+
+# A century: what is meant for ever is nothing that a receipt can name a date for.
+MOST_DAYS = 36_500
 
 
 class Command(BaseCommand):
@@ -48,9 +53,10 @@ class Command(BaseCommand):
             version=metadata.version("ambit"),
         )
         target = (options["to"] or source.embedded.backups_dir).resolve()
-        days = options["keep_days"] or settings.AMBIT_BACKUP_KEEP_DAYS
-        if days < 1:
-            raise CommandError("--keep-days takes a whole number from 1")
+        given = options["keep_days"]
+        days = settings.AMBIT_BACKUP_KEEP_DAYS if given is None else given
+        if not 1 <= days <= MOST_DAYS:
+            raise CommandError(f"--keep-days takes a whole number from 1 to {MOST_DAYS}")
         now = timezone.now()
         name = f"ambit-{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03}Z"
         kept = Backup(name, str(target), now, now + timedelta(days=days), "begun")
@@ -60,6 +66,7 @@ class Command(BaseCommand):
             # Before its first byte: an erasure that ends meanwhile must know of it.
             register(kept)
             with database_running(source.embedded, self.stdout.write):
+                _require_replayed()
                 made = take_backup(
                     source, target, name=name, expires_at=kept.expires_at, say=self.stdout.write
                 )
@@ -75,6 +82,17 @@ class Command(BaseCommand):
             "NOT in it, keep each elsewhere: "
             f"{settings.AMBIT_KEYRING_DIR}, {settings.AMBIT_TOMBSTONES_DIR}, secrets.json of the data directory"
         )
+
+
+def _require_replayed() -> None:
+    """Raise BackupFailed where a restored system brought back what receipts say expires with its old backup."""
+    try:
+        found = faults(whole=False)
+    except ProgrammingError:
+        # Of a version before the ledger, not migrated yet.
+        return
+    if found:
+        raise BackupFailed("; ".join(found))
 
 
 def require_embedded() -> None:

@@ -38,7 +38,14 @@ class Command(BaseCommand):
         except RegisterUnusable as error:
             raise CommandError(f"the register of backups: {error}") from None
         for one in left:
-            self.stdout.write(f"{one.name}: kept until {one.expires_at:%Y-%m-%d} in {one.place}")
+            whole = (
+                ""
+                if one.state == "whole"
+                else "no whole backup, being made or cut off; its bytes are "
+            )
+            self.stdout.write(
+                f"{one.name}: {whole}kept until {one.expires_at:%Y-%m-%d} in {one.place}"
+            )
         overdue = [one.name for one in left if one.expires_at <= timezone.now()]
         if overdue:
             raise CommandError(

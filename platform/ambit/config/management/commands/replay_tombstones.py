@@ -50,7 +50,8 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{done.n_erasures} erasures and {done.n_deletions} deletions are hidden again and handed to the workers; "
             f"{done.n_tenants} tenants that were off-boarded end again; {done.n_known} were known. "
-            "Everything may be served."
+            "Erasures do not stand against serving any more. First place again what deploy/backup.md names: holds and "
+            "restrictions, grants, members and keys are as they were when the backup was made."
         )
 
     def _database(self) -> AbstractContextManager[bool]:

@@ -13,7 +13,7 @@ from ambit.config.runtime.account import AccountMissing
 from ambit.config.runtime.basebackup import BackupFailed
 from ambit.config.runtime.lock import DataDirBusy
 from ambit.config.runtime.restore import Restored, RestoreRefused, restore_backup
-from ambit.tombstones import ledger
+from ambit.tombstones import ledger, register
 
 
 class Command(BaseCommand):
@@ -43,19 +43,43 @@ class Command(BaseCommand):
 
     def _tell(self, restored: Restored) -> None:
         self.stdout.write(f"Restored as of {restored.made_at}. Nothing is served yet. Now:")
-        missing = restored.keys_missing
+        ended = _ended()
+        missing = [name for name in restored.keys_missing if name not in ended]
         keyring = (
             f"bring the keyring to {settings.AMBIT_KEYRING_DIR}: {len(missing)} keys are not there"
+            if missing
+            else "the keyring is there"
         )
-        self.stdout.write(f"1. {keyring if missing else 'the keyring is there'}")
+        # A file may be there without the version of then, which only opens, or does not.
+        self.stdout.write(
+            f"1. {keyring}. Were keys retired since (rotate_keys --retire), what they wrapped opens with the keyring"
+            " of then alone"
+        )
+        if len(missing) < len(restored.keys_missing):
+            self.stdout.write(
+                f"   {len(restored.keys_missing) - len(missing)} keys were destroyed with their tenants: do not"
+                " bring them back"
+            )
         place = ledger.folder() / ledger.FILE
         words = (
             "is there: make sure that it is the newest copy"
             if place.exists()
             else "bring the newest copy"
         )
-        self.stdout.write(f"2. the ledger of tombstones, {place}: {words}")
+        self.stdout.write(
+            f"2. the ledger of tombstones, {place}: {words}, with {register.FILE}, the register of backups, beside it"
+        )
         self.stdout.write("3. manage.py replay_tombstones, which hides again what was erased since")
         self.stdout.write(
             "4. read in deploy/backup.md what else comes back: grants, members, keys, restrictions; then serve"
         )
+
+
+def _ended() -> frozenset[str]:
+    """Return the names of keyring files that went with their tenants, as far as the ledger is here and says so."""
+    try:
+        lines = ledger.read_after(ledger.NOWHERE)
+    except ledger.LedgerUnusable:
+        return frozenset()
+    said = (line.tombstone for line in lines)
+    return frozenset(f"{one.tenant_id}.json" for one in said if one.kind == "tenant")
