@@ -26,7 +26,17 @@ PARTS = {
 }
 # What a fixture's name makes a file share with others: one process runs them all, and starts it once.
 SHARED = {"service": "an Ambit of the flows", **dict.fromkeys(PARTS, "running parts")}
+LONGEST_IN_A_NAME = 60
 STACK = pytest.StashKey[Stack]()
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes and long texts by their place: what a file holds, the time in it too, is nobody's name.
+
+    Processes that collect at different moments must find the same tests.
+    """
+    is_long = isinstance(val, str) and len(val) > LONGEST_IN_A_NAME
+    return argname if is_long or isinstance(val, bytes) else None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -19,7 +19,14 @@ from ambit.tombstones.ledger import NOWHERE, Tombstone
 from tenants.models import Tenant
 from tests.database.erasures import inhabit
 from tests.database.holding import hold
-from tests.database.offboardings import begin, full_town, rows_by_table, try_once, work_to_the_end
+from tests.database.offboardings import (
+    begin,
+    certificate_of,
+    full_town,
+    rows_by_table,
+    try_once,
+    work_to_the_end,
+)
 from tests.database.private import PrivateDatabase
 
 TRIES = 100
@@ -72,4 +79,5 @@ def test_a_tenant_that_is_back_ends_again_before_anything_is_served(bare: Privat
     closing = Tenant.objects.using("operator").filter(closing_at__isnull=False)
     assert set(closing.values_list("pk", flat=True)) >= {town.tenant_id}
     assert work_to_the_end(town.tenant_id).complete
+    assert "its second end" in certificate_of(town.tenant_id)["limits"][0]
     assert neighbour.tenant_id not in set(closing.values_list("pk", flat=True))

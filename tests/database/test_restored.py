@@ -252,6 +252,30 @@ def test_a_backup_with_an_original_too_few_is_not_restored(drill: Drill, tmp_pat
         away.rename(path)
 
 
+def test_a_backup_with_an_original_too_many_is_not_restored(drill: Drill, tmp_path: Path) -> None:
+    link = drill.backup / "originals" / "link"
+    link.symlink_to("/etc/hostname")
+    try:
+        assert "does not name it" in _refusal(drill, tmp_path / "data")
+    finally:
+        link.unlink()
+
+
+@pytest.mark.parametrize(
+    "change", [{"secrets": None}, {"files": []}, {"keyring": "none"}, {"format": "another/1"}]
+)
+def test_a_manifest_that_no_backup_writes_is_refused_in_words(
+    drill: Drill, tmp_path: Path, change: dict[str, object]
+) -> None:
+    path = drill.backup / MANIFEST
+    whole = path.read_text()
+    path.write_text(json.dumps(json.loads(whole) | change))
+    try:
+        assert "backup" in _refusal(drill, tmp_path / "data")
+    finally:
+        path.write_text(whole)
+
+
 def test_the_audit_trail_goes_on_and_the_copies_of_before_tell_that_it_was_cut(
     drill: Drill,
 ) -> None:

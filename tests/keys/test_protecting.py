@@ -68,16 +68,35 @@ def test_plain_files_come_under_a_store_and_back(
     secrets.append(signing_key().private_bytes_raw())
     assert len(_plain_bytes(keyring, secrets)) == 4
 
-    assert _wrap() == ("4 files moved to kms, 0 were there, 0 failed\n", "", True)
+    assert _wrap() == (
+        "4 files moved to kms, 0 were there, 0 failed, 0 not of the keyring\n",
+        "",
+        True,
+    )
 
     assert _plain_bytes(keyring, secrets) == []
     assert _everything(tenants) == before
     assert count_by_store() == {"kms": 4}
-    assert _wrap()[0] == "0 files moved to kms, 4 were there, 0 failed\n"
+    assert _wrap()[0] == "0 files moved to kms, 4 were there, 0 failed, 0 not of the keyring\n"
     settings.AMBIT_KEY_STORE = "file"
-    assert _wrap()[0] == "4 files moved to file, 0 were there, 0 failed\n"
+    assert _wrap()[0] == "4 files moved to file, 0 were there, 0 failed, 0 not of the keyring\n"
     assert _everything(tenants) == before
     assert count_by_store() == {"file": 4}
+
+
+def test_a_copy_of_a_key_that_is_left_is_told_as_no_success(
+    tenants: list[UUID], keyring: Path, kms: Kms
+) -> None:
+    copy = keyring / f"{tenants[0]} (copy).json"
+    copy.write_bytes((keyring / f"{tenants[0]}.json").read_bytes())
+
+    said, complained, went_well = _wrap()
+
+    assert (said, went_well) == (
+        "4 files moved to kms, 0 were there, 0 failed, 1 not of the keyring\n",
+        False,
+    )
+    assert copy.name in complained
 
 
 def test_from_one_store_to_another_while_both_are_set_up(
@@ -126,7 +145,7 @@ def test_a_file_that_cannot_be_moved_is_told_and_the_others_are_moved(
     said, complained, went_well = _wrap()
 
     assert went_well is False
-    assert said == "3 files moved to kms, 0 were there, 1 failed\n"
+    assert said == "3 files moved to kms, 0 were there, 1 failed, 1 not of the keyring\n"
     assert f"{tenants[0]}.json: " in complained
     assert "notes.json: not a file of the keyring" in complained
     assert (keyring / f"{tenants[0]}.json").read_text() == "{"
@@ -140,7 +159,10 @@ def test_with_the_store_away_nothing_is_changed(
 
     said, _, went_well = _wrap()
 
-    assert (went_well, said) == (False, "0 files moved to kms, 0 were there, 4 failed\n")
+    assert (went_well, said) == (
+        False,
+        "0 files moved to kms, 0 were there, 4 failed, 0 not of the keyring\n",
+    )
     assert {path.name: path.read_bytes() for path in keyring.glob("*.json")} == before
 
 
@@ -174,7 +196,10 @@ list(protect_keyring())
 
     assert _everything(tenants) == before
     os.utime(left_behind, (0, 0))
-    assert _wrap()[0] == f"{4 - n_writes} files moved to kms, {n_writes} were there, 0 failed\n"
+    assert (
+        _wrap()[0]
+        == f"{4 - n_writes} files moved to kms, {n_writes} were there, 0 failed, 0 not of the keyring\n"
+    )
     assert _everything(tenants) == before
     assert list(keyring.glob(".*.json.*")) == []
 

@@ -43,6 +43,12 @@ def _backup(tmp_path: Path, name: str, *, days: float, state: State = "whole") -
     return kept
 
 
+def _change(folder: Path, before: str, after: str) -> None:
+    text = (folder / registering.FILE).read_text()
+    assert before in text
+    (folder / registering.FILE).write_text(text.replace(before, after))
+
+
 def _expire(*arguments: str) -> str:
     said = io.StringIO()
     call_command("expire_backups", *arguments, stdout=said)
@@ -97,10 +103,19 @@ def test_while_one_is_overdue_no_date_is_said(tmp_path: Path) -> None:
     [
         lambda folder: (folder / registering.FILE).write_text("{}\n"),
         lambda folder: (folder / registering.FILE).write_text("half\n"),
+        lambda folder: _change(folder, '"name": "a"', '"name": "../a"'),
+        lambda folder: _change(folder, "+00:00", ""),
         lambda folder: (folder / registering.FILE).unlink() or folder.rmdir(),
         lambda folder: (folder / registering.FILE).unlink() or (folder / registering.FILE).mkdir(),
     ],
-    ids=["emptied", "broken", "folder gone", "a folder in its place"],
+    ids=[
+        "emptied",
+        "broken",
+        "a name elsewhere",
+        "times of nowhere",
+        "folder gone",
+        "a folder in its place",
+    ],
 )
 def test_a_register_that_cannot_be_read_is_not_an_empty_one(
     folder: Path, tmp_path: Path, damage: object
@@ -169,7 +184,8 @@ def test_one_whose_folder_is_not_there_is_not_taken_for_deleted(tmp_path: Path) 
 def test_what_is_said_to_be_gone_and_is_there_stays_counted(tmp_path: Path) -> None:
     _backup(tmp_path, "a", days=3)
 
-    _expire("--gone", "a")
+    with pytest.raises(CommandError, match="a is not gone"):
+        _expire("--gone", "a")
 
     assert [one.name for one in kept_backups()] == ["a"]
     with pytest.raises(CommandError, match="no such backup"):

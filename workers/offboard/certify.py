@@ -41,6 +41,12 @@ LIMITS = (
 )
 
 
+REPEATS = (
+    "The tenant had ended before, and was back with a backup that was restored: this certificate is of its second end,"
+    " by the ledger of tombstones, which is kept outside the backups. Its times are those of the repetition."
+)
+
+
 def certify(held: Claim, over: Ending, verdict: Verdict) -> None:
     """Close the case and finish its job, or leave it open and say what is left; either is signed.
 
@@ -114,7 +120,7 @@ def compose(
             "words": backups.words,
         },
         "not_yet_gone": list(NOT_YET_GONE),
-        "limits": list(LIMITS),
+        "limits": [*([REPEATS] if case.repeats else []), *LIMITS],
     }
 
 

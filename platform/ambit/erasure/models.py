@@ -68,7 +68,8 @@ class Erasure(TenantModel):
     closed_at = models.DateTimeField(null=True)
     # The last time something was found to be left.
     incomplete_at = models.DateTimeField(null=True)
-    # Of a case that repeats another after a backup was restored: that one, which this database may not have.
+    # Of a case that repeats another after a backup was restored: that one, which this database may not have;
+    # of a tenant that ends again, the tenant.
     repeats_id = models.UUIDField(null=True)
     # Whose numbers those of transactions, files and the log are: Postgres' system identifier.
     database_system = models.BigIntegerField(default=0)

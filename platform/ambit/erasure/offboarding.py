@@ -109,7 +109,8 @@ def end_again(*, tenant_id: UUID) -> None:
         stand_alone()
         for hold_id in open_holds():
             lift(kind="hold", restriction_id=hold_id)
-        _begin(tenant)
+        # The ledger names the tenant, not the case that ended it before.
+        _begin(tenant, repeats=tenant.pk)
 
 
 def get_offboarding(*, tenant_id: UUID) -> Offboarding:
@@ -210,7 +211,7 @@ def places_of(case_id: UUID) -> tuple[HoldingCount, ...]:
     )
 
 
-def _begin(tenant: Tenant) -> None:
+def _begin(tenant: Tenant, *, repeats: UUID | None = None) -> None:
     now = timezone.now()
     kind, by_id = requester()
     case = Erasure.objects.create(
@@ -221,6 +222,7 @@ def _begin(tenant: Tenant) -> None:
         received_at=now,
         hidden_at=now,
         salt_epoch=tenant.salt_epoch,
+        repeats_id=repeats,
     )
     note_accounts(Ending(tenant.pk, case.pk, UUID(int=0), tenant.salt_epoch))
     record("erasure.requested", object_id=case.pk, counts={"tenant": 1})

@@ -109,7 +109,7 @@ def _read(line: bytes) -> Backup | None:
         return None
     try:
         said = json.loads(line)
-        return Backup(
+        found = Backup(
             name=str(said["name"]),
             place=str(said["place"]),
             made_at=datetime.fromisoformat(said["made_at"]),
@@ -118,3 +118,8 @@ def _read(line: bytes) -> Backup | None:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise RegisterUnusable("a line of it cannot be read") from error
+    # What is named here is deleted when its time is over: nothing outside its place is.
+    is_folder = found.name not in {"", ".", ".."} and "/" not in found.name
+    if not is_folder or found.made_at.tzinfo is None or found.expires_at.tzinfo is None:
+        raise RegisterUnusable("a line of it is not one that `manage.py backup` writes")
+    return found

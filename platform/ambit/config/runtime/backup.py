@@ -24,6 +24,8 @@ from ambit.config.runtime.postgres import is_accepting
 from ambit.config.runtime.supervisor import Stack
 
 FORMAT = "ambit-backup/1"
+# What a restore reads of a manifest.
+NEEDED = {"made_at": str, "secrets": str, "keyring": list, "files": dict}
 MANIFEST = "manifest.json"
 POSTGRES, ORIGINALS = "postgres", "originals"
 # More than is counted: the log grows while the database is copied.
@@ -110,14 +112,24 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         said = json.loads((folder / MANIFEST).read_text())
         if said["format"] != FORMAT:
             raise BackupFailed(f"{folder} is a backup of another format: {said['format']}")
+        is_whole = all(isinstance(said[name], kind) for name, kind in NEEDED.items())
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BackupFailed(f"{folder} is no whole backup: {MANIFEST} cannot be read") from error
+    if not is_whole:
+        raise BackupFailed(f"{folder} is no whole backup: {MANIFEST} is not what `backup` writes")
     found: dict[str, Any] = said
     return found
 
 
 def verify_files(folder: Path, files: dict[str, list[Any]]) -> None:
-    """Compare each file of a backup with its manifest; raise BackupFailed with the first that differs."""
+    """Compare each file of a backup with its manifest; raise BackupFailed with the first that differs.
+
+    Nor may anything stand among the originals that the manifest does not name: nobody knows what it is.
+    """
+    for path in sorted((folder / ORIGINALS).rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_symlink() or (not path.is_dir() and name not in files):
+            raise BackupFailed(f"{name} is in the backup, and its manifest does not name it")
     for name, (n_bytes, sha256) in files.items():
         try:
             found = digest_of(folder / name)

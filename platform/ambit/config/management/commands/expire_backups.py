@@ -34,6 +34,11 @@ class Command(BaseCommand):
             unknown = set(options["gone"]) - {one.name for one in kept}
             if unknown:
                 raise CommandError(f"no such backup: {', '.join(sorted(unknown))}")
+            for one in kept:
+                if one.name in options["gone"] and (there := self._there(one)):
+                    raise CommandError(
+                        f"{one.name} is not gone: {there[0]} is there. Delete it first"
+                    )
             left = [one for one in kept if not self._is_gone(one, told=one.name in options["gone"])]
         except RegisterUnusable as error:
             raise CommandError(f"the register of backups: {error}") from None
@@ -54,18 +59,21 @@ class Command(BaseCommand):
             )
 
     def _is_gone(self, backup: Backup, *, told: bool) -> bool:
-        folders = [Path(backup.place) / backup.name, Path(backup.place) / f".{backup.name}.partial"]
-        if told and not any(folder.exists() for folder in folders):
+        if told:
             register(backup.now("gone"))
             return True
         if backup.expires_at > timezone.now():
             return False
-        there = [folder for folder in folders if folder.exists()]
+        there = self._there(backup)
         for folder in there:
             shutil.rmtree(folder, ignore_errors=True)
         # A folder that was not there proves nothing: its disk may not be mounted.
-        if not there or any(folder.exists() for folder in folders):
+        if not there or self._there(backup):
             return False
         register(backup.now("gone"))
         self.stdout.write(f"{backup.name}: deleted")
         return True
+
+    def _there(self, backup: Backup) -> list[Path]:
+        place = Path(backup.place)
+        return [f for f in (place / backup.name, place / f".{backup.name}.partial") if f.exists()]

@@ -19,7 +19,7 @@ class Command(BaseCommand):
         "Bring each file of the keyring under AMBIT_KEY_STORE: from plain files to OpenBao or a KMS, from one of "
         "these to the other while both are set up, or back to plain files. Everything goes on meanwhile; stopped at "
         "any point, the next run goes on. The plain bytes of before are overwritten, which a disk that copies on "
-        "write does not do. Ends with 1 where a file could not be moved; the others are."
+        "write does not do. Ends with 1 where a file could not be moved (the others are), or is not of the keyring."
     )
     requires_system_checks = []
 
@@ -45,7 +45,9 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         self.stdout.write(
             f"{counts['moved']} files moved to {settings.AMBIT_KEY_STORE}, {counts['there']} were there, "
-            f"{counts['failed']} failed"
+            f"{counts['failed']} failed, {counts['unknown']} not of the keyring"
         )
         if counts["failed"]:
             raise CommandError("Some files are where they were; see above, and run this again.")
+        if counts["unknown"]:
+            raise CommandError("Copies of keys may be among the files that were left; see above.")
