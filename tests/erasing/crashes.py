@@ -27,6 +27,7 @@ import django
 django.setup()
 
 from ambit.config.runtime.processes import ROOT  # noqa: E402 - once Django is set up
+from ambit.config.runtime.slots import CRASH_WINDOW_S, CRASHES  # noqa: E402
 from tests.flows.crashes import points  # noqa: E402
 from tests.flows.service import Service, Tenant, uuid_of, wait_until  # noqa: E402
 
@@ -37,6 +38,8 @@ VICTIMS = {
     "postgres": signal.SIGQUIT,
     "redis": signal.SIGKILL,
 }
+# Between two deaths of a part: a supervisor gives up one that dies too often.
+APART_S = CRASH_WINDOW_S / (CRASHES - 1)
 TABLES = ("corpus_documentkey", "corpus_subject", "corpus_chunkvector", "corpus_chunklexemes")
 Say = Callable[[str], None]
 
@@ -55,9 +58,11 @@ class Killer:
     """A process that forks workers which do a case's job up to a point."""
 
     def __init__(self, service: Service) -> None:
+        # What its workers say of the parts that are away, again and again.
+        self._log = (service.embedded.log_dir / "killer.log").open("w")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.flows.crashes"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
             cwd=ROOT, env=service.environment(),
         )  # fmt: skip
 
@@ -73,14 +78,18 @@ class Killer:
     def close(self) -> None:
         """End the process."""
         self._process.communicate()
+        self._log.close()
 
 
 def deaths(service: Service, chosen: list[tuple[str, str]]) -> Iterator[Death]:
     """Kill each victim at its point, let everything come back by itself, and look."""
     tenant = service.tenant()
     killer = Killer(service)
+    last: dict[str, float] = {}
     try:
         for victim, point in chosen:
+            time.sleep(max(0.0, last.get(victim, 0.0) + APART_S - time.monotonic()))
+            last[victim] = time.monotonic()
             yield _death(service, tenant, killer, victim, point)
     finally:
         killer.close()
@@ -156,13 +165,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=list(VICTIMS))
     parser.add_argument("--every", type=int, default=1, help="take only every so many-th point")
+    parser.add_argument("--beside", type=int, default=4, help="how many Ambits, side by side")
     asked = parser.parse_args()
     began = time.monotonic()
     chosen = points()[:: asked.every]
     _say(f"{len(points())} points, {len(asked.victims) * len(chosen)} deaths")
-    # Most of the time is waiting, for leases to run out and parts to come back: each victim's Ambit beside the others'.
-    with ThreadPoolExecutor(len(asked.victims)) as beside:
-        failed = sum(beside.map(lambda victim: _die(victim, chosen), asked.victims))
+    # Most of the time is waiting, for leases to run out and parts to come back: some Ambits do it side by side.
+    with ThreadPoolExecutor(asked.beside) as beside:
+        shares = [chosen[n :: asked.beside] for n in range(asked.beside)]
+        failed = sum(beside.map(lambda share: _die(asked.victims, share), shares))
     _say(
         f"{len(asked.victims) * len(chosen)} deaths, {failed} ended badly, "
         f"{time.monotonic() - began:.0f} s"
@@ -170,11 +181,12 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _die(victim: str, chosen: list[str]) -> int:
-    """Kill one part at every point in an Ambit of its own; return how many deaths ended badly."""
+def _die(victims: list[str], share: list[str]) -> int:
+    """Kill each part in turn at every point of a share, in an Ambit of its own; return how many deaths ended badly."""
     failed = 0
     with _service() as service:
-        for number, death in enumerate(deaths(service, [(victim, p) for p in chosen]), start=1):
+        each = [(victim, point) for point in share for victim in victims]
+        for number, death in enumerate(deaths(service, each), start=1):
             faults = [*death.faults, *([] if death.came else ["the point was not reached"])]
             failed += bool(faults)
             if faults or number % 20 == 0:
