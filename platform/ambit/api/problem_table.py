@@ -120,7 +120,10 @@ TABLE: dict[type[BaseException], Problem] = {
         "Use a key with the scope `{error.scope}`.",
     ),
     permissions.RoleMissing: Problem(
-        403, "role_missing", "The member lacks a role", "This takes the role {error.roles}."
+        403,
+        "role_missing",
+        "The member lacks a role",
+        "This takes one of these roles: {error.roles}.",
     ),
     permissions.MemberRequired: Problem(
         400,

@@ -85,7 +85,8 @@ class RetentionOutput(Output):
     documents = KeptOutput()
     answers = KeptOutput()
     next_round_at = serializers.DateTimeField(
-        allow_null=True, help_text="When the next round looks; null: there is nothing to look for."
+        allow_null=True,
+        help_text="When the next round looks. After all was turned off one more does; null: none will.",
     )
 
 

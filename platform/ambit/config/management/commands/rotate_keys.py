@@ -20,10 +20,10 @@ from tenants.queries import OPERATOR, list_slugs
 class Command(BaseCommand):
     help = (
         "Give every tenant, or one, a new wrapping key and wrap each data key by it, while uploads, searches and "
-        "erasures go on. Stopped at any point, the next run goes on. With --retire the old keys are destroyed "
-        "afterwards: what they wrapped in backups made before never opens again, unless with a copy of the keyring "
-        "from before. Ends with 1 where a tenant's keys could not be had or something does not open; the other "
-        "tenants are done all the same."
+        "erasures go on. Stopped at any point, the next run ends what that one began; any other run makes a new key. "
+        "With --retire the older keys are destroyed afterwards, in the same run: what they wrapped in backups made "
+        "before never opens again, unless with a copy of the keyring from before. Ends with 1 where a tenant's keys "
+        "could not be had or something does not open; the other tenants are done all the same."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
