@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,10 @@ from tests.database.holding import hold, release, work_on_until
 from tests.database.worlds import working
 
 Shown = dict[str, Any]
+
+
+# Checks receipts against an export; returns the exit status and what was said.
+Check = Callable[..., tuple[int, str]]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -23,10 +22,9 @@ from ambit.erasure.printed import print_receipt
 from ambit.erasure.receipts import said_in
 from tenants.ids import public_id
 from tests.audit.receipts import (
-    Shown,
+    Check,
     World,
     lines_of,
-    make_world,
     named_instead,
     object_of,
     otherwise,
@@ -34,34 +32,6 @@ from tests.audit.receipts import (
     signed_anew,
     written,
 )
-
-Check = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, _database: None) -> World:
-    """Return what was erased, signed and exported."""
-    return make_world(tmp_path_factory.mktemp("receipts"))
-
-
-@pytest.fixture
-def check(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Check:
-    """Return what checks receipts against the export and returns the status and what was said."""
-
-    def run(
-        *receipts: Shown | str, folder: Path | None = None, more: tuple[str, ...] = ()
-    ) -> tuple[int, str]:
-        arguments = [str(folder or world.folder), "--key", world.signer.key, *more]
-        for number, receipt in enumerate(receipts):
-            path = tmp_path / f"receipt{number}.json"
-            path.write_text(receipt if isinstance(receipt, str) else json.dumps(receipt, indent=2))
-            arguments += ["--receipt", str(path)]
-        capsys.readouterr()
-        status = main(arguments)
-        said = capsys.readouterr()
-        return status, said.out + said.err
-
-    return run
 
 
 def test_it_is_checked_where_there_is_nothing_but_exported_files(
@@ -318,6 +288,23 @@ def test_an_export_that_ends_before_it_is_not_enough(world: World, check: Check)
     assert status == NOT_ALL
     assert "the export ends before the " in said
     assert "bring a later export" in said
+
+
+def test_an_export_of_the_same_moment_tells_neither_of_its_end_nor_that_it_is_false(
+    world: World, check: Check, tmp_path: Path
+) -> None:
+    size = int(world.closed["log"]["size"])
+    cut = rewritten(world, lines_of(world)[:size], tmp_path / "cut")
+    one_more = rewritten(world, lines_of(world)[: size + 1], tmp_path / "one more")
+
+    status, said = check(world.closed, folder=cut)
+    assert (status, "export again in a minute" in said) == (NOT_ALL, True)
+
+    # Where more was numbered since, only what waits for its number may tell of it.
+    assert check(world.closed, folder=one_more)[0] == BROKEN
+    waiting = lines_of(world)[size + 1 :]
+    (one_more / "unnumbered.jsonl").write_text("".join(f"{json.dumps(x)}\n" for x in waiting))
+    assert check(world.closed, folder=one_more)[0] == NOT_ALL
 
 
 def test_its_last_events_must_be_signed_too(world: World, check: Check, tmp_path: Path) -> None:

@@ -221,8 +221,28 @@ def test_a_restore_that_was_cut_off_does_not_stand_in_the_next_ones_way(
 
 def test_without_the_secrets_of_then_nothing_is_restored(drill: Drill, tmp_path: Path) -> None:
     other = Installation(tmp_path / "data")
+    assert other.embedded.secrets
     with other.settings(), pytest.raises(CommandError, match="not the file that belongs to this"):
         command("restore", str(drill.backup))
+
+
+def test_secrets_that_were_not_brought_are_asked_for_and_not_made(
+    drill: Drill, tmp_path: Path
+) -> None:
+    other = Installation(tmp_path / "data")
+    other.embedded.data_dir.mkdir()
+    with other.settings(), pytest.raises(CommandError, match=r"secrets\.json is not in"):
+        command("restore", str(drill.backup))
+
+    assert not (tmp_path / "data" / "secrets.json").exists()
+
+
+def test_a_replay_where_nothing_was_restored_makes_no_installation(tmp_path: Path) -> None:
+    nothing = Installation(tmp_path / "mistyped")
+    with nothing.settings(), pytest.raises(CommandError, match="There is no database in"):
+        command("replay_tombstones")
+
+    assert not nothing.embedded.postgres_dir.exists()
 
 
 @pytest.mark.parametrize("name", ["PG_VERSION", "global/pg_control", "pg_wal", "backup_manifest"])

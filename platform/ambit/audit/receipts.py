@@ -182,6 +182,11 @@ class Watch:
                 self._note(line)
             yield line
 
+    @property
+    def size(self) -> int:
+        """How many events there were."""
+        return self._tree.size
+
     def newest(self, erasure: str) -> int:
         """Return how many receipts the log knows of a case."""
         return max((n for case, n in self.ends if case == erasure), default=0)
@@ -219,8 +224,10 @@ def _count(entry: Entry) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def check_receipts(watch: Watch, key: Key, *, n_signed: int) -> list[Findings]:
-    """Check receipts against the log that was watched, of which so many events are signed."""
+def check_receipts(
+    watch: Watch, key: Key, *, n_signed: int, n_unnumbered: int = 0
+) -> list[Findings]:
+    """Check receipts against the log that was watched, of which so many events are signed; some have no number yet."""
     found = []
     for receipt in watch.receipts:
         one = Findings(receipt)
@@ -231,7 +238,7 @@ def check_receipts(watch: Watch, key: Key, *, n_signed: int) -> list[Findings]:
             one.faults.append(f"it is of ambit/{receipt.tenant}, the log of {watch.log}")
         else:
             _check_log(one, watch)
-            _check_events(one, watch, n_signed)
+            _check_events(one, watch, n_signed, n_unnumbered)
             _check_order(one, watch)
         found.append(one)
     return found
@@ -254,7 +261,7 @@ def _check_log(one: Findings, watch: Watch) -> None:
         one.faults.append(f"the checkpoint in it: the first {signed.size} events were others")
 
 
-def _check_events(one: Findings, watch: Watch, n_signed: int) -> None:
+def _check_events(one: Findings, watch: Watch, n_signed: int, n_unnumbered: int) -> None:
     receipt, case = one.receipt, str(one.receipt.erasure)
     begun = watch.begins.get(case)
     ended, action = watch.ends.get((case, receipt.serial), (None, ""))
@@ -265,7 +272,10 @@ def _check_events(one: Findings, watch: Watch, n_signed: int) -> None:
             f"that it ended as {receipt.state}": ended,
             "that this receipt was written": named,
         }
-        _say_missing(one, watch, [words for words, number in told.items() if number is None])
+        missing = [words for words, number in told.items() if number is None]
+        # What closed it gets its numbers seconds after it was written; what asked for it had one by then.
+        is_early = begun is not None and (n_unnumbered > 0 or watch.size <= receipt.size)
+        _say_missing(one, watch, missing, is_early=is_early)
         return
     first, last = min(ended, named), max(ended, named)
     if action != f"erasure.{receipt.state}":
@@ -281,10 +291,12 @@ def _check_events(one: Findings, watch: Watch, n_signed: int) -> None:
         one.unchecked.append("its last events are in no checkpoint yet: export again in a minute")
 
 
-def _say_missing(one: Findings, watch: Watch, missing: Sequence[str]) -> None:
+def _say_missing(one: Findings, watch: Watch, missing: Sequence[str], *, is_early: bool) -> None:
     words = f"the log does not say {', nor '.join(missing)}"
     if one.receipt.size not in watch.roots:
         one.unchecked.append(f"{words}: bring a later export")
+    elif is_early:
+        one.unchecked.append(f"{words}: this may have no number yet, export again in a minute")
     elif watch.hidden:
         one.unchecked.append(f"{words}; the values of {len(watch.hidden)} such events were erased")
     else:

@@ -50,7 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             report = check_events(
                 lines, kept, key, unnumbered=unnumbered_of(events), values_since=asked.values_since
             )
-        found = check_receipts(watch, key, n_signed=report.n_signed if report else 0)
+        found = check_receipts(
+            watch,
+            key,
+            n_signed=report.n_signed if report else 0,
+            n_unnumbered=report.n_unnumbered if report else 0,
+        )
     except (OSError, ValueError, RecursionError) as error:
         sys.stderr.write(f"cannot be checked: {error}\n")
         return UNREADABLE

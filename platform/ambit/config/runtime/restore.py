@@ -88,6 +88,11 @@ def _require_empty(embedded: Embedded, originals: Path) -> None:
 
 
 def _require_secrets(embedded: Embedded, manifest: dict[str, Any]) -> None:
+    # Asked for, the secrets would be made.
+    if not (embedded.data_dir / "secrets.json").exists():
+        raise RestoreRefused(
+            f"secrets.json is not in {embedded.data_dir}: bring the one that belongs to this backup"
+        )
     if secrets_of(embedded) != manifest["secrets"]:
         raise RestoreRefused(
             f"{embedded.data_dir / 'secrets.json'} is not the file that belongs to this backup: bring that one."

@@ -57,4 +57,9 @@ class Command(BaseCommand):
     def _database(self) -> AbstractContextManager[bool]:
         if settings.PRODUCTION or env_str("DATABASE_URL"):
             return nullcontext(enter_result=False)
+        if not settings.EMBEDDED.postgres_dir.exists():
+            raise CommandError(
+                f"There is no database in {settings.EMBEDDED.data_dir}: set AMBIT_DATA_DIR to the folder that"
+                " `restore` filled."
+            )
         return database_running(settings.EMBEDDED, self.stdout.write)
