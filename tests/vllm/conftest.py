@@ -11,6 +11,7 @@ from pytest_django.fixtures import Settings
 
 from tests.vllm import environment
 from tests.vllm.server import Relay, VllmServer, running_server
+from tests.vllm.world import World, running_world
 
 HERE = Path(__file__).parent
 
@@ -71,3 +72,10 @@ def relay(settings: Settings, configured: VllmServer) -> Iterator[Relay]:
     settings.AMBIT_VLLM_URL = relay.url
     yield relay
     relay.close()
+
+
+@pytest.fixture(scope="session")
+def world(vllm_server: VllmServer) -> Iterator[World]:
+    """Yield an Ambit that speaks to the server; what a test takes away it puts back."""
+    with running_world(vllm_server) as world:
+        yield world

@@ -21,8 +21,10 @@ from ambit.access.audiences import DuplicatePrincipal, UnknownPrincipal
 from ambit.access.documents import GrantsExcludeCaller, NotAllowed
 from ambit.access.queries import CollectionNotFound
 from ambit.access.services import CollectionNameTaken
+from ambit.adapters.queries import AdapterNotFound
 from ambit.answers.queries import AnswerNotFound
-from ambit.api import authentication, bodies, idempotency, permissions, uploads
+from ambit.answers.flow import ReachChanged
+from ambit.api import asking, authentication, bodies, idempotency, permissions, uploads
 from ambit.api.erasure_problems import ERASURE_PROBLEMS
 from ambit.api.pagination import BadCursor
 from ambit.api.principals import PrincipalNotFound
@@ -290,6 +292,26 @@ TABLE: dict[type[BaseException], Problem] = {
     ),
     # What erasures, holds and restrictions refuse.
     **ERASURE_PROBLEMS,
+    # What a question asks for.
+    asking.ModelNeeded: Problem(
+        400,
+        "model_needed",
+        "This takes a language model",
+        "Without one Ambit answers by quoting: leave out `schema`, `adapter` and `retrieval`, or set"
+        " AMBIT_VLLM_URL.",
+    ),
+    asking.ModelNotFound: Problem(
+        404, "model_not_found", "No such model", "GET /v1/models lists those you may ask."
+    ),
+    AdapterNotFound: Problem(
+        404, "adapter_not_found", "No such adapter", "There is no such adapter you may ask."
+    ),
+    ReachChanged: Problem(
+        409,
+        "reach_changed",
+        "What you may see changed",
+        "It changed while this answer was being written: ask again.",
+    ),
     # What is down.
     OperationalError: _DATABASE_DOWN,
     InterfaceError: _DATABASE_DOWN,

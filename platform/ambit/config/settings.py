@@ -224,6 +224,14 @@ if AMBIT_VLLM_URL and not AMBIT_VLLM_MODEL:
         "Set AMBIT_VLLM_MODEL to the name that the vLLM server at AMBIT_VLLM_URL serves"
     )
 AMBIT_VLLM_TIMEOUT_S = env_int("AMBIT_VLLM_TIMEOUT_S", default=120, minimum=1)
+# Who may meet another's prompt in the model server's cache: how long it takes tells that it was asked before.
+AMBIT_CACHE_SCOPE = env_str("AMBIT_CACHE_SCOPE", "tenant")
+if AMBIT_CACHE_SCOPE not in {"tenant", "audience", "member"}:
+    raise InvalidSetting(
+        f"AMBIT_CACHE_SCOPE must be tenant, audience or member; it is {AMBIT_CACHE_SCOPE!r}"
+    )
+# How long after its end a stream waits for whoever reads it slowly, or never.
+AMBIT_STREAM_READ_S = env_int("AMBIT_STREAM_READ_S", default=60, minimum=1)
 
 AMBIT_ORIGINALS_DIR = Path(
     _production(
