@@ -16,7 +16,7 @@ from ambit.access.clearance import clearance_for
 from ambit.answers import services
 from ambit.answers.cite import cite
 from ambit.answers.generate import generate_draft
-from ambit.answers.retrieve import retrieve, still_visible
+from ambit.answers.retrieve import Route, retrieve, still_visible
 from ambit.answers.types import Answer
 from ambit.corpus.types import UNFILTERED, Filters, Passage
 from tenants.audit import record
@@ -49,6 +49,7 @@ def prepare(
     embedding: Sequence[float],
     k: int,
     filters: Filters = UNFILTERED,
+    routes: Sequence[Route] | None = None,
 ) -> Prepared:
     """Find what the member may see that bears on the question, in the tenant's scope."""
     clearance = clearance_for(member_id=member_id)
@@ -58,6 +59,7 @@ def prepare(
         embedding=embedding,
         k=k,
         filters=filters,
+        routes=routes,
     )
     record(
         "answer.retrieved",

@@ -22,7 +22,8 @@ from ambit.api import idempotency
 from ambit.api.bodies import PublicId, Text
 from ambit.api.filters import read_filters
 from ambit.api.permissions import Policy
-from ambit.api.search import MAX_QUERY_LENGTH, QuestionInput, within
+from ambit.api.routes_input import RoutedQuestionInput, read_routes
+from ambit.api.search import MAX_QUERY_LENGTH, within
 from ambit.api.shapes import Output
 from ambit.api.views import AmbitView, AsyncAmbitView, located
 from ambit.inference.embedding import embed_query
@@ -32,7 +33,7 @@ from tenants.ids import public_id
 ASKS = Policy("answers")
 
 
-class AnswerInput(QuestionInput):
+class AnswerInput(RoutedQuestionInput):
     """What to answer."""
 
     question = Text(max_length=MAX_QUERY_LENGTH)
@@ -133,6 +134,7 @@ class AnswersView(AsyncAmbitView):
                 filters=read_filters(
                     asked, collection_ids=within(asked["collections"], clearance=clearance)
                 ),
+                routes=read_routes(asked, clearance=clearance),
             )
             return taken, prepared
 
