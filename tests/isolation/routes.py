@@ -69,7 +69,7 @@ REQUESTS: dict[str, Any] = {
     },
     "POST v1/answers": {
         "question": "When does the harbor open?",
-        "collections": ["{collection}"],
+        "routes": [{"collection": "{collection}", "k": 3}],
         "metadata": {},
         **_SINCE,
     },

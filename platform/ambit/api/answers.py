@@ -20,15 +20,15 @@ from rest_framework.response import Response
 from ambit.access.clearance import clearance_for
 from ambit.answers import flow
 from ambit.answers.queries import get_answer
-from ambit.answers.types import DEFAULT_K, Answer, Cited, Question, Retrieved, Tell, Written
+from ambit.answers.types import Answer, Cited, Question, Retrieved, Tell, Written
 from ambit.api import idempotency
 from ambit.api.asking import AskingView, read_schema
 from ambit.api.bodies import PublicId, Text, Whole
 from ambit.api.filters import read_filters
 from ambit.api.permissions import Policy
 from ambit.api.problems import problem_body
-from ambit.api.routing import RouteInput, read_routes
-from ambit.api.search import MAX_QUERY_LENGTH, PassageOutput, QuestionInput, within
+from ambit.api.routes_input import RoutedQuestionInput, read_routes
+from ambit.api.search import MAX_QUERY_LENGTH, PassageOutput, within
 from ambit.api.shapes import Output
 from ambit.api.streams import KEEP_ALIVE, Ended, event, event_stream, told
 from ambit.api.views import REPLAYED_HEADER, AmbitView, located
@@ -43,12 +43,11 @@ from), `token` (a further piece of the text), `citation` (a marker that appeared
 Pieces are inert text like the answer; sentences are checked once it is whole."""
 
 
-class AnswerInput(QuestionInput):
+class AnswerInput(RoutedQuestionInput):
     """What to answer."""
 
     question = Text(max_length=MAX_QUERY_LENGTH)
     stream = serializers.BooleanField(required=False, default=False, help_text=STREAM)
-    routes = RouteInput(many=True, required=False, allow_null=True, default=None)
     conversation = PublicId("conversation", required=False, allow_null=True, default=None)
     adapter = PublicId("adapter", required=False, allow_null=True, default=None)
     retrieval = serializers.BooleanField(
@@ -64,9 +63,6 @@ class AnswerInput(QuestionInput):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuse what contradicts itself."""
         attrs = super().validate(attrs)
-        if attrs["routes"] is not None and attrs["collections"] is not None:
-            words = "Send `collections` or `routes`, not both."
-            raise ValidationError({"routes": [ErrorDetail(words, code="ambiguous")]})
         if not attrs["retrieval"] and attrs["adapter"] is None:
             words = "Without passages only an adapter answers: name one in `adapter`."
             raise ValidationError({"retrieval": [ErrorDetail(words, code="adapter_required")]})
@@ -161,7 +157,7 @@ class AnswersView(AskingView):
             filters=read_filters(
                 asked, collection_ids=within(asked["collections"], clearance=clearance)
             ),
-            routes=read_routes(asked["routes"], clearance=clearance),
+            routes=read_routes(asked, clearance=clearance),
             conversation_id=asked["conversation"],
             adapter_id=asked["adapter"],
             retrieves=asked["retrieval"],

@@ -33,7 +33,7 @@ from ambit.api.chat_shapes import CompletionInput, CompletionOutput, ModelOutput
 from ambit.api.filters import read_filters
 from ambit.api.permissions import Policy
 from ambit.api.problems import problem_body
-from ambit.api.routing import read_routes
+from ambit.api.routes_input import read_routes
 from ambit.api.search import within
 from ambit.api.streams import KEEP_ALIVE, Ended, event_stream, told, unnamed
 from ambit.api.views import AmbitView
@@ -94,7 +94,7 @@ class CompletionsView(OpenAiErrors, AskingView):
             filters=read_filters(
                 asked, collection_ids=within(asked["collections"], clearance=clearance)
             ),
-            routes=read_routes(asked["routes"], clearance=clearance),
+            routes=read_routes(asked, clearance=clearance),
             conversation_id=asked["conversation"],
             adapter_id=_adapter_of(asked["model"]),
             retrieves=asked["retrieval"],

@@ -8,10 +8,10 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from ambit.answers.types import DEFAULT_K, DEFAULT_MAX_TOKENS
+from ambit.answers.types import DEFAULT_MAX_TOKENS
 from ambit.api.bodies import PublicId, Text, Whole
-from ambit.api.routing import RouteInput
-from ambit.api.search import MAX_QUERY_LENGTH, QuestionInput
+from ambit.api.routes_input import RoutedQuestionInput
+from ambit.api.search import MAX_QUERY_LENGTH
 from ambit.api.shapes import Output
 
 MAX_MESSAGES = 200
@@ -103,7 +103,7 @@ class ResponseFormat(serializers.Field[Any, Any, Any, Any]):
         return None
 
 
-class CompletionInput(QuestionInput):
+class CompletionInput(RoutedQuestionInput):
     """A chat to complete; beside OpenAI's fields those of /v1/answers that say where to look."""
 
     model = Text(max_length=100, help_text="`ambit`, or an adapter of GET /v1/models.")
@@ -123,8 +123,6 @@ class CompletionInput(QuestionInput):
     )
     response_format = ResponseFormat(required=False, allow_null=True, default=None)
     n = Whole(required=False, allow_null=True, default=1, min_value=1, max_value=1)
-    k = Whole(required=False, default=DEFAULT_K, min_value=1, max_value=50)
-    routes = RouteInput(many=True, required=False, allow_null=True, default=None)
     conversation = PublicId("conversation", required=False, allow_null=True, default=None)
     retrieval = serializers.BooleanField(required=False, default=True)
 
