@@ -39,6 +39,7 @@ SCOPES = (
     "audit",
     "exports",
     "webhooks",
+    "adapters",
 )
 MEMBER_SCOPES = SCOPES
 

@@ -23,12 +23,14 @@ from ambit.jobs.kinds import (
     INGEST_VERSION,
     NOTICE,
     OFFBOARD,
+    PLACE_ADAPTER,
     REMOVE_DOCUMENT,
     RETENTION,
 )
 from ambit.jobs.services import Claim, ClaimLost, claim, kept, put_back, send_due
 from ambit.keys.keyring import KeyUnavailable
 from tenants.audit import Actor, acting_as
+from workers.adapters.flow import place
 from workers.erase import flow as erase_flow
 from workers.erase.remind import remind
 from workers.erase.retain import retain
@@ -50,6 +52,7 @@ HANDLERS: dict[str, Callable[[Claim], None]] = {
     EXPORT_END.name: export_flow.end,
     NOTICE.name: notify,
     CHECKPOINT_NOTICE.name: tell_checkpoint,
+    PLACE_ADAPTER.name: place,
 }
 GIVE_UP: dict[str, Callable[[Claim], None]] = {
     INGEST_VERSION.name: ingest_flow.give_up,

@@ -84,6 +84,7 @@ INSTALLED_APPS = [
     "ambit.audit",
     "ambit.access",
     "ambit.corpus",
+    "ambit.adapters",
     "ambit.answers",
     "ambit.export",
     "ambit.notices",
@@ -223,6 +224,20 @@ if AMBIT_VLLM_URL and not AMBIT_VLLM_MODEL:
     raise InvalidSetting(
         "Set AMBIT_VLLM_MODEL to the name that the vLLM server at AMBIT_VLLM_URL serves"
     )
+# Where adapters are loaded, past the proxy that questions go through; several, comma separated.
+AMBIT_VLLM_ADMIN_URL = env_str("AMBIT_VLLM_ADMIN_URL") or AMBIT_VLLM_URL
+AMBIT_VLLM_ADMIN_KEY = env_str("AMBIT_VLLM_ADMIN_KEY") or AMBIT_VLLM_KEY
+# What adapters say they were trained for: the path or name in their adapter_config.json.
+AMBIT_LORA_BASE = env_str("AMBIT_LORA_BASE") or AMBIT_VLLM_MODEL
+AMBIT_LORA_MAX_RANK = env_int("AMBIT_LORA_MAX_RANK", default=16, minimum=1, maximum=512)
+# Adapters' weights, which lie open for model servers to read. Production: none are taken without a folder.
+AMBIT_ADAPTERS_DIR = env_str("AMBIT_ADAPTERS_DIR") or (
+    "" if PRODUCTION else str(EMBEDDED.adapters_dir)
+)
+# The same folder as model servers see it.
+AMBIT_VLLM_ADAPTERS_DIR = env_str("AMBIT_VLLM_ADAPTERS_DIR") or AMBIT_ADAPTERS_DIR
+# How often it is looked whether model servers still have the live ones.
+AMBIT_ADAPTERS_CHECK_S = env_int("AMBIT_ADAPTERS_CHECK_S", default=60, minimum=5)
 AMBIT_VLLM_TIMEOUT_S = env_int("AMBIT_VLLM_TIMEOUT_S", default=120, minimum=1)
 # Who may meet another's prompt in the model server's cache: how long it takes tells that it was asked before.
 AMBIT_CACHE_SCOPE = env_str("AMBIT_CACHE_SCOPE", "tenant")

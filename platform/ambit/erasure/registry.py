@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ambit.access.holdings import AUDIENCE_PLACES, GRANTS
+from ambit.adapters.holdings import ADAPTERS
 from ambit.answers.holdings import ANSWERS
 from ambit.corpus.holdings import (
     CHUNKS,
@@ -45,6 +46,7 @@ HOLDINGS: tuple[Holding, ...] = (
     LEXEMES,
     CHUNKS,
     ANSWERS,
+    ADAPTERS,
     SUBJECTS,
     MENTIONS,
     GRANTS,
@@ -139,6 +141,21 @@ TABLES: dict[str, Table] = {
         ("wrapped_key", "body_sealed", "generator"), (ANSWERS,), rewritten=True
     ),
     "answers_exchangepassage": Table((), (ANSWERS,), harmless_on_disk=IDS),
+    "adapters_adapter": Table(
+        (
+            "name",
+            "served_name",
+            "base",
+            "sha256",
+            "audience_ids",
+            "state",
+            "retired_because",
+            "load_fault",
+        ),
+        (ADAPTERS,),
+        rewritten=True,
+    ),
+    "adapters_trainingdocument": Table((), kept_because=EVIDENCE),
     "erasure_erasure": Table(
         (
             "state",
