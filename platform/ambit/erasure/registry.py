@@ -23,6 +23,7 @@ from ambit.corpus.holdings import (
 from ambit.export.holdings import EXPORTS
 from ambit.files.holdings import ORIGINALS
 from ambit.jobs.holdings import JOBS, REDIS
+from ambit.metering.holdings import USES
 from tenants.holding import Holding
 from tenants.holdings import (
     ACCOUNTS,
@@ -45,6 +46,7 @@ HOLDINGS: tuple[Holding, ...] = (
     LEXEMES,
     CHUNKS,
     ANSWERS,
+    USES,
     SUBJECTS,
     MENTIONS,
     GRANTS,
@@ -139,6 +141,10 @@ TABLES: dict[str, Table] = {
         ("wrapped_key", "body_sealed", "generator"), (ANSWERS,), rewritten=True
     ),
     "answers_exchangepassage": Table((), (ANSWERS,), harmless_on_disk=IDS),
+    "metering_use": Table(("kind", "model", "outcome"), (USES,), harmless_on_disk=IDS),
+    "metering_useday": Table(("kind", "model"), (USES,), harmless_on_disk=IDS),
+    "metering_usemonth": Table((), kept_because="the tenant's sums, about no person"),
+    "metering_limit": Table((), kept_because=CONFIGURATION),
     "erasure_erasure": Table(
         (
             "state",
