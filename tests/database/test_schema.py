@@ -49,6 +49,8 @@ PREDICATES = {
     "corpus_chunklexemes": rls.PASSAGE,
     "answers_exchange": rls.OWN,
     "answers_exchangepassage": rls.OWN,
+    "metering_use": rls.OWN,
+    "metering_useday": rls.OWN,
     "tenants_tenant": rls.TENANT_ITSELF,
 }
 # What proves the audit events, to which the sequencer's login adds.
@@ -94,6 +96,8 @@ UNBOUND = {
     "answers_exchangepassage.member_id": "repeats its exchange's",
     "answers_exchangepassage.version_id": "outlives the version",
     "answers_exchangepassage.chunk_id": "outlives the chunk",
+    "metering_use.key_id": "outlives the key",
+    "metering_useday.key_id": "outlives the key",
 }
 
 
@@ -250,6 +254,8 @@ def test_no_policy_is_for_everybody_and_the_others_are_the_declared_ones() -> No
         ("audit_log", "{ambit_sequencer}"),
         ("audit_subtree", "{ambit_sequencer}"),
         ("jobs_job", "{ambit_dispatch}"),
+        ("metering_use", "{ambit_dispatch}"),
+        ("metering_usemonth", "{ambit_operator}"),
         ("tenants_account", "{ambit_operator}"),
         ("tenants_apikey", "{ambit_operator}"),
         ("tenants_auditevent", "{ambit_operator}"),

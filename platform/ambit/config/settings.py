@@ -87,6 +87,7 @@ INSTALLED_APPS = [
     "ambit.corpus",
     "ambit.adapters",
     "ambit.answers",
+    "ambit.metering",
     "ambit.export",
     "ambit.notices",
     "ambit.erasure",
@@ -256,6 +257,18 @@ if AMBIT_CACHE_SCOPE not in {"tenant", "audiences", "member"}:
     raise InvalidSetting(
         f"AMBIT_CACHE_SCOPE must be tenant, audiences or member; it is {AMBIT_CACHE_SCOPE!r}"
     )
+# How many requests are at work on the model at once, of all web processes together (0: as many as come),
+# and how long one more waits for a place.
+AMBIT_VLLM_CONCURRENCY = env_int("AMBIT_VLLM_CONCURRENCY", default=64, maximum=10_000)
+AMBIT_VLLM_QUEUE_S = env_int("AMBIT_VLLM_QUEUE_S", default=20, minimum=1, maximum=600)
+# What a tenant may ask for where the operator set nothing of its own for it; 0: as much as it wants.
+AMBIT_REQUESTS_PER_MINUTE = env_int("AMBIT_REQUESTS_PER_MINUTE", default=0, maximum=1_000_000)
+AMBIT_MEMBER_REQUESTS_PER_MINUTE = env_int(
+    "AMBIT_MEMBER_REQUESTS_PER_MINUTE", default=0, maximum=1_000_000
+)
+AMBIT_TOKENS_PER_MONTH = env_int("AMBIT_TOKENS_PER_MONTH", default=0, maximum=10**15)
+# For how long each single use is kept; the sums of its day are kept on.
+AMBIT_USES_DAYS = env_int("AMBIT_USES_DAYS", default=90, minimum=1, maximum=3650)
 
 AMBIT_ORIGINALS_DIR = Path(
     _production(

@@ -135,6 +135,10 @@ PLACES: tuple[Place, ...] = (
     _table("adapters_adapter", "Adapters' records"),
     _table("answers_exchangepassage", "Passages that saved answers were made from"),
     _table("answers_exchange", "Saved questions and answers, each with the key that opens it"),
+    _table("metering_use", "Single uses of models: when, by whom, how many tokens"),
+    _table("metering_useday", "Sums of uses by day, member, key and model"),
+    _table("metering_usemonth", "Sums of uses by month"),
+    _table("metering_limit", "Limits that the operator set"),
     Place(
         name="corpus_document",
         title="Document records: title, metadata, external id, uploader",

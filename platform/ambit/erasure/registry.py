@@ -24,6 +24,7 @@ from ambit.corpus.holdings import (
 from ambit.export.holdings import EXPORTS
 from ambit.files.holdings import ORIGINALS
 from ambit.jobs.holdings import JOBS, REDIS
+from ambit.metering.holdings import USES
 from tenants.holding import Holding
 from tenants.holdings import (
     ACCOUNTS,
@@ -47,6 +48,7 @@ HOLDINGS: tuple[Holding, ...] = (
     CHUNKS,
     ANSWERS,
     ADAPTERS,
+    USES,
     SUBJECTS,
     MENTIONS,
     GRANTS,
@@ -156,6 +158,10 @@ TABLES: dict[str, Table] = {
         rewritten=True,
     ),
     "adapters_trainingdocument": Table((), kept_because=EVIDENCE),
+    "metering_use": Table(("kind", "model", "outcome"), (USES,), harmless_on_disk=IDS),
+    "metering_useday": Table(("kind", "model"), (USES,), harmless_on_disk=IDS),
+    "metering_usemonth": Table((), kept_because="the tenant's sums, about no person"),
+    "metering_limit": Table((), kept_because=CONFIGURATION),
     "erasure_erasure": Table(
         (
             "state",
