@@ -95,12 +95,6 @@ def test_policy_comes_first_then_numbered_passages_then_the_question() -> None:
     )
 
 
-def test_a_policy_of_the_caller_takes_the_place_of_ours() -> None:
-    system, _ = build_messages(question="?", passages=[passage(LEAVE)], policy="Ours and theirs.")
-
-    assert system["content"] == "Ours and theirs."
-
-
 def test_the_same_input_gives_the_same_prompt_so_that_the_prefix_cache_works() -> None:
     assert user_text(passage(LEAVE)) == user_text(passage(LEAVE))
 
