@@ -38,12 +38,13 @@ from ambit.inference.vllm import (
     GenerationRefused,
     GenerationTimedOut,
     GenerationUnavailable,
-    chat,
+    Order,
+    generating,
 )
 from ambit.metering import services as metering
-from ambit.metering.limits import QuotaSpent, tokens_left
-from ambit.metering.services import Outcome
+from ambit.metering.limits import QuotaSpent, next_month, tokens_left
 from ambit.metering.turns import turn
+from ambit.metering.types import Kind, Outcome
 from tenants.audit import record
 from tenants.queries import get_tenant
 from tenants.scope import tenant_scope
@@ -134,14 +135,15 @@ async def condense(question: str, recalled: Recalled) -> str:
     spent = Spent()
     try:
         async with turn(recalled.tenant_id) as place:
-            written = await chat(
+            order = Order(
                 messages=messages_to_condense(question=question, turns=recalled.turns),
                 cache_salt=recalled.cache_salt,
-                deadline_s=CONDENSE_DEADLINE_S,
                 max_tokens=CONDENSE_MAX_TOKENS,
                 priority=place.priority,
-                begun=spent.begin,
             )
+            async with generating(order, deadline_s=CONDENSE_DEADLINE_S) as generation:
+                spent.generation = generation
+                rewritten = "".join([piece async for piece in generation])
     except (GenerationUnavailable, GenerationTimedOut, GenerationRefused):
         await _close(recalled.tenant_id, recalled.use_id, spent, "failed")
         return standalone(question=question, turns=recalled.turns, rewritten=None)
@@ -149,7 +151,7 @@ async def condense(question: str, recalled: Recalled) -> str:
         await _close(recalled.tenant_id, recalled.use_id, spent, "cancelled")
         raise
     await _close(recalled.tenant_id, recalled.use_id, spent, "finished")
-    return standalone(question=question, turns=recalled.turns, rewritten=written.text)
+    return standalone(question=question, turns=recalled.turns, rewritten=rewritten)
 
 
 def prepare(
@@ -158,7 +160,7 @@ def prepare(
     question: Question,
     embedding: Sequence[float] | None,
     key_id: UUID | None = None,
-    kind: metering.Kind = "answer",
+    kind: Kind = "answer",
     turns: Sequence[tuple[str, str]] = (),
     looked_for: str | None = None,
 ) -> Prepared:
@@ -235,7 +237,7 @@ async def _answer(prepared: Prepared, *, tell: Tell, spent: Spent) -> Answer:
     brief = prepared.brief
     left = await tokens_left(prepared.tenant_id) if settings.AMBIT_VLLM_URL else None
     if left is not None and left <= 0:
-        raise QuotaSpent
+        raise QuotaSpent(renews_at=next_month())
     allowed = brief.max_tokens if left is None else min(brief.max_tokens, left)
     async with _turn(prepared.tenant_id) as priority:
         draft, supplied = await write(
@@ -246,7 +248,7 @@ async def _answer(prepared: Prepared, *, tell: Tell, spent: Spent) -> Answer:
             spent=spent,
         )
     if draft.cut_short and allowed < brief.max_tokens:
-        raise QuotaSpent
+        raise QuotaSpent(renews_at=next_month())
     return cite(draft=draft, passages=supplied)
 
 

@@ -18,7 +18,7 @@ from ambit.api import idempotency
 from ambit.api.views import AsyncAmbitView
 from ambit.inference.embedding import embed_query
 from ambit.metering.limits import Admission, admit
-from ambit.metering.services import Kind
+from ambit.metering.types import Kind
 
 
 class ModelNeeded(ValueError):
@@ -45,7 +45,10 @@ class AskingView(AsyncAmbitView):
         member_id = self.acting_member()
         assert caller is not None and caller.tenant_id is not None  # noqa: S101 - acting_member made sure
         self.admission = await admit(
-            tenant_id=caller.tenant_id, member_id=member_id, key_id=caller.key_id
+            tenant_id=caller.tenant_id,
+            member_id=member_id,
+            key_id=caller.key_id,
+            takes_tokens=bool(settings.AMBIT_VLLM_URL),
         )
         begun = await sync_to_async(self._take)()
         if isinstance(begun, HttpResponseBase):

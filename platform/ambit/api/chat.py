@@ -37,7 +37,7 @@ from ambit.api.routes_input import read_routes
 from ambit.api.search import within
 from ambit.api.streams import KEEP_ALIVE, Ended, event_stream, told, unnamed
 from ambit.api.views import AmbitView
-from ambit.metering.services import Kind
+from ambit.metering.types import Kind
 from tenants.ids import parse_id, public_id
 
 MODEL = "ambit"
