@@ -6,14 +6,21 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.conf import settings
 
 from ambit.answers.extract import extract_answer
 from ambit.answers.increments import SafeText
-from ambit.answers.prompt import NOT_ANSWERED, POLICY, build_messages, fitting
+from ambit.answers.prompt import (
+    NOT_ANSWERED,
+    build_messages,
+    fitting,
+    fitting_turns,
+    room_for_passages,
+    ungrounded_messages,
+)
 from ambit.answers.structured import answerable, read_answer
 from ambit.answers.types import Cited, Draft, Event, GeneratorName, Retrieved, Tell, Usage, Written
 from ambit.corpus.types import Passage
@@ -22,8 +29,6 @@ from ambit.inference.tokens import context_tokens, count_tokens
 from ambit.inference.vllm import Generation, GenerationRefused, Order, TokenUsage, generating
 
 NOTHING_FOUND = "Nothing in the documents you may see answers this question."
-# Beside policy, question and earlier turns: the chat template's own words, and room for a wrong estimate.
-MARGIN_TOKENS = 200
 # How often a prompt is halved that the server finds too long, where no tokenizer could tell.
 MAX_HALVINGS = 3
 
@@ -102,14 +107,17 @@ async def _by_model(
     brief: Brief, *, cache_salt: str, priority: int, tell: Tell, spent: Spent
 ) -> tuple[Draft, tuple[Passage, ...]]:
     """Ask with as many passages as fit, and with half as many where the server says it is too long."""
-    room = _room_for_passages(brief)
+    brief = replace(brief, turns=fitting_turns(turns=brief.turns, count=count_tokens))
+    room = _room(brief)
     for last in (False,) * MAX_HALVINGS + (True,):
         supplied = fitting(passages=brief.passages, max_tokens=room, count=count_tokens)
         if brief.grounded and not supplied:
             tell(Retrieved((), n_left_out=len(brief.passages)))
             return _abstention("vllm"), ()
         tell(Retrieved(supplied, n_left_out=len(brief.passages) - len(supplied)))
-        order = _order(brief, supplied=supplied, cache_salt=cache_salt, priority=priority)
+        order = _order(
+            brief, supplied=supplied, room=room, cache_salt=cache_salt, priority=priority
+        )
         try:
             draft = await _listen(brief, order, supplied=supplied, tell=tell, spent=spent)
         except GenerationRefused as refused:
@@ -121,25 +129,41 @@ async def _by_model(
     raise AssertionError("the last try returns or raises")
 
 
-def _room_for_passages(brief: Brief) -> int:
-    said = [POLICY, brief.tenant_policy, brief.instructions, brief.question]
-    said += [text for turn in brief.turns for text in turn]
-    return context_tokens() - brief.max_tokens - MARGIN_TOKENS - sum(map(count_tokens, said))
+def _room(brief: Brief) -> int:
+    return room_for_passages(
+        context_tokens=context_tokens(),
+        answer_tokens=brief.max_tokens,
+        question=brief.question,
+        tenant_policy=brief.tenant_policy,
+        instructions=brief.instructions,
+        turns=brief.turns,
+        count=count_tokens,
+    )
 
 
 def _order(
-    brief: Brief, *, supplied: Sequence[Passage], cache_salt: str, priority: int
+    brief: Brief, *, supplied: Sequence[Passage], room: int, cache_salt: str, priority: int
 ) -> Order:
-    return Order(
-        messages=build_messages(
+    if brief.grounded:
+        messages = build_messages(
             question=brief.question,
             passages=supplied,
-            n_left_out=len(brief.passages) - len(supplied),
             tenant_policy=brief.tenant_policy,
             instructions=brief.instructions,
             turns=brief.turns,
-            grounded=brief.grounded,
-        ),
+            dropped=len(brief.passages) - len(supplied),
+            max_tokens=room,
+            count=count_tokens,
+        )
+    else:
+        messages = ungrounded_messages(
+            question=brief.question,
+            tenant_policy=brief.tenant_policy,
+            instructions=brief.instructions,
+            turns=brief.turns,
+        )
+    return Order(
+        messages=messages,
         cache_salt=cache_salt,
         max_tokens=brief.max_tokens,
         adapter=brief.adapter,
