@@ -83,7 +83,7 @@ def register(
         with working(tenant_id):
             clearance = clearance_for(member_id=by)
             found = current_versions(document_ids=documents, clearance=clearance)
-            adapter_id = register_adapter(
+            made = register_adapter(
                 name=name,
                 config=config,
                 sha256=hashlib.sha256(data).hexdigest(),
@@ -93,10 +93,10 @@ def register(
                 ],
                 clearance=clearance,
             )
-            write_weights(adapter_id=adapter_id, config=config, weights=[data])
+        write_weights(made, config=config, weights=[data])
         with working(tenant_id):
-            finish_registration(adapter_id=adapter_id)
-    return adapter_id
+            finish_registration(made)
+    return made.id
 
 
 def make_live(

@@ -23,6 +23,7 @@ from ambit.access.queries import CollectionNotFound
 from ambit.access.services import CollectionNameTaken
 from ambit.answers.queries import AnswerNotFound
 from ambit.api import authentication, bodies, idempotency, permissions, uploads
+from ambit.api.adapter_problems import ADAPTER_PROBLEMS
 from ambit.api.erasure_problems import ERASURE_PROBLEMS
 from ambit.api.pagination import BadCursor
 from ambit.api.principals import PrincipalNotFound
@@ -288,6 +289,8 @@ TABLE: dict[type[BaseException], Problem] = {
         "The key was made and shown before",
         "A key's text is kept nowhere: revoke that key and make another.",
     ),
+    # What is refused about adapters.
+    **ADAPTER_PROBLEMS,
     # What erasures, holds and restrictions refuse.
     **ERASURE_PROBLEMS,
     # What is down.
