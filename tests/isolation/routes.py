@@ -33,6 +33,7 @@ _KIND_OF_PATH = {
     "restrictions": "restriction",
     "exports": "export",
     "webhooks": "webhook",
+    "adapters": "adapter",
 }
 _GRANTS = [{"principal": "member:{member}", "role": "owner"}]
 _SINCE = {"created_after": "2020-01-01T00:00:00Z", "updated_before": "2999-01-01T00:00:00+01:00"}

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from ambit.adapters.models import Adapter, AdapterState, TrainingDocument
 from ambit.adapters.queries import AdapterNotFound
-from ambit.adapters.store import remove_adapter, require_store, write_adapter
-from ambit.adapters.types import TrainedOn
+from ambit.adapters.store import require_store, write_adapter
+from ambit.adapters.types import Registered, TrainedOn
 from ambit.adapters.weights import LoraConfig
 from ambit.corpus.queries import current_versions, reading
 from ambit.corpus.types import Clearance, CurrentVersion
@@ -57,7 +57,7 @@ def register_adapter(
     n_bytes: int,
     trained_on: Sequence[TrainedOn],
     clearance: Clearance,
-) -> UUID:
+) -> Registered:
     """Make a candidate of what a member that can see all of it says it was trained on; weights come after.
 
     So no weights lie where no row leads. Raises TrainingDocumentsUnknown, TrainingDocumentTwice, AdaptersOff.
@@ -66,12 +66,12 @@ def register_adapter(
     if clearance.member_id is None:
         raise TrainingDocumentsUnknown(range(len(trained_on)))
     found = _found(trained_on, clearance)
-    adapter_id = uuid7()
+    adapter_id, served_name = uuid7(), f"a-{secrets.token_hex(16)}"
     with reading(clearance):
         Adapter.objects.create(
             id=adapter_id,
             name=name,
-            served_name=f"a-{secrets.token_hex(16)}",
+            served_name=served_name,
             base=config.base,
             rank=config.rank,
             sha256=sha256,
@@ -82,16 +82,15 @@ def register_adapter(
         )
         _write_manifest(adapter_id, found, [one.document_id for one in trained_on])
     record("adapter.registered", object_id=adapter_id, counts={"documents": len(found)})
-    return adapter_id
+    return Registered(adapter_id, clearance.tenant_id, served_name)
 
 
-def write_weights(*, adapter_id: UUID, config: LoraConfig, weights: Iterable[bytes]) -> None:
-    """Write a candidate's weights; raise AdapterNotFound, NotStored."""
-    row = _row(adapter_id)
+def write_weights(made: Registered, *, config: LoraConfig, weights: Iterable[bytes]) -> None:
+    """Write a candidate's weights, outside any transaction once its row is committed; raise NotStored."""
     try:
         write_adapter(
-            served_name=row.served_name,
-            tenant_id=row.tenant_id,
+            served_name=made.served_name,
+            tenant_id=made.tenant_id,
             config=config.as_json(),
             weights=weights,
         )
@@ -99,12 +98,11 @@ def write_weights(*, adapter_id: UUID, config: LoraConfig, weights: Iterable[byt
         raise NotStored from error
 
 
-def finish_registration(*, adapter_id: UUID) -> None:
-    """Note that a candidate's weights are whole; those of one that was retired meanwhile go again."""
-    if not Adapter.objects.filter(pk=adapter_id, state=AdapterState.CANDIDATE).update(
-        stored_at=timezone.now()
-    ):
-        remove_adapter(_row(adapter_id).served_name)
+def finish_registration(made: Registered) -> None:
+    """Note that a candidate's weights are whole; one that was retired meanwhile is left to the workers."""
+    candidate = Adapter.objects.filter(pk=made.id, state=AdapterState.CANDIDATE)
+    if not candidate.update(stored_at=timezone.now()):
+        hurry(PLACE_ADAPTER, object_id=made.id)
 
 
 def give_up_registration(*, adapter_id: UUID) -> None:

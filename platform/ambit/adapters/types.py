@@ -20,6 +20,15 @@ class TrainedOn:
 
 
 @dataclass(frozen=True, slots=True)
+class Registered:
+    """A candidate whose weights are still to be written."""
+
+    id: UUID
+    tenant_id: UUID
+    served_name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServedAdapter:
     """An adapter that the asker may use, and what model servers know it by."""
 

@@ -21,10 +21,10 @@ from ambit.access.audiences import DuplicatePrincipal, UnknownPrincipal
 from ambit.access.documents import GrantsExcludeCaller, NotAllowed
 from ambit.access.queries import CollectionNotFound
 from ambit.access.services import CollectionNameTaken
-from ambit.adapters.queries import AdapterNotFound
 from ambit.answers.queries import AnswerNotFound
-from ambit.answers.flow import ReachChanged
-from ambit.api import asking, authentication, bodies, idempotency, permissions, uploads
+from ambit.api import authentication, bodies, idempotency, permissions, uploads
+from ambit.api.adapter_problems import ADAPTER_PROBLEMS
+from ambit.api.answer_problems import ANSWER_PROBLEMS
 from ambit.api.erasure_problems import ERASURE_PROBLEMS
 from ambit.api.pagination import BadCursor
 from ambit.api.principals import PrincipalNotFound
@@ -290,28 +290,12 @@ TABLE: dict[type[BaseException], Problem] = {
         "The key was made and shown before",
         "A key's text is kept nowhere: revoke that key and make another.",
     ),
+    # What a question asks for.
+    **ANSWER_PROBLEMS,
+    # What is refused about adapters.
+    **ADAPTER_PROBLEMS,
     # What erasures, holds and restrictions refuse.
     **ERASURE_PROBLEMS,
-    # What a question asks for.
-    asking.ModelNeeded: Problem(
-        400,
-        "model_needed",
-        "This takes a language model",
-        "Without one Ambit answers by quoting: leave out `schema`, `adapter` and `retrieval`, or set"
-        " AMBIT_VLLM_URL.",
-    ),
-    asking.ModelNotFound: Problem(
-        404, "model_not_found", "No such model", "GET /v1/models lists those you may ask."
-    ),
-    AdapterNotFound: Problem(
-        404, "adapter_not_found", "No such adapter", "There is no such adapter you may ask."
-    ),
-    ReachChanged: Problem(
-        409,
-        "reach_changed",
-        "What you may see changed",
-        "It changed while this answer was being written: ask again.",
-    ),
     # What is down.
     OperationalError: _DATABASE_DOWN,
     InterfaceError: _DATABASE_DOWN,

@@ -16,6 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions as drf
 from rest_framework.request import Request
 
+from ambit.adapters.services import TrainingDocumentsUnknown
 from ambit.api.principals import PrincipalNotFound
 from ambit.api.problem import Problem
 from ambit.api.problem_table import FAULT, TABLE, UNAUTHENTICATED
@@ -127,6 +128,13 @@ def _errors(error: Exception) -> Iterator[dict[str, str]]:
                 "field": f"grants.{place}.principal",
                 "code": "unknown_principal",
                 "detail": "This tenant has no such member or group.",
+            }
+    elif isinstance(error, TrainingDocumentsUnknown):
+        for place in error.places:
+            yield {
+                "field": f"documents.{place}",
+                "code": "training_document_unknown",
+                "detail": "There is no such document to be seen, or this is not its current version.",
             }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from ambit.api import (
+    adapters,
     answers,
     audit,
     batches,
@@ -58,6 +59,10 @@ V1 = [
     path("chat/completions", chat.CompletionsView.as_view()),
     path("models", chat.ModelsView.as_view()),
     path("models/<str:id>", chat.ModelView.as_view()),
+    path("adapters", adapters.AdaptersView.as_view()),
+    path("adapters/<str:id>", adapters.AdapterView.as_view()),
+    path("adapters/<str:id>/promote", adapters.PromoteView.as_view()),
+    path("adapters/<str:id>/retire", adapters.RetireView.as_view()),
     path("erasures", erasures.ErasuresView.as_view()),
     path("erasures/candidates", candidates.CandidatesView.as_view()),
     path("erasures/<str:id>", erasures.ErasureView.as_view()),
