@@ -21,7 +21,7 @@ from ambit.answers.prompt import (
     room_for_passages,
     ungrounded_messages,
 )
-from ambit.answers.structured import answerable, read_answer
+from ambit.answers.schemas import answerable, read_answer
 from ambit.answers.types import Cited, Draft, Event, GeneratorName, Retrieved, Tell, Usage, Written
 from ambit.corpus.types import Passage
 from ambit.inference.embedding import embed_sentences
