@@ -10,6 +10,7 @@ from ambit.answers.markers import checked, renumbered
 from ambit.answers.plain import tidied
 from ambit.answers.sentences import sentences
 from ambit.answers.types import Answer, Citation, Draft
+from ambit.answers.values import spans_behind
 from ambit.corpus.types import Passage
 
 # Said when a model wrote an answer with no passage to write it from.
@@ -20,8 +21,12 @@ def cite(*, draft: Draft, passages: Sequence[Passage]) -> Answer:
     """Return the answer as inert text whose markers are checked, renumbered and cited.
 
     A marker that points to no supplied passage is removed. Every citation quotes its passage letter
-    for letter, at offsets into the version's text. NEVER returns a text written without passages.
+    for letter, at offsets into the version's text. NEVER returns a text written without passages, but
+    for an adapter's that was asked without them.
     """
+    if not draft.grounded and not draft.abstained:
+        text = tidied(checked(draft.text, citable=frozenset(), known=""))
+        return _answer(draft=draft, text=text, abstained=False, citations=(), unsupported=())
     if draft.abstained or not passages:
         text = (
             tidied(checked(draft.text, citable=frozenset(), known=""))
@@ -29,6 +34,8 @@ def cite(*, draft: Draft, passages: Sequence[Passage]) -> Answer:
             else NOTHING_FOUND
         )
         return _answer(draft=draft, text=text, abstained=True, citations=(), unsupported=())
+    if draft.value is not None:
+        return _of_value(draft=draft, passages=passages)
     known = "\n".join(passage.text for passage in passages)
     cited: list[int] = []
     text = checked(draft.text, citable=_citable(draft=draft, passages=passages), known=known)
@@ -66,6 +73,24 @@ def _answer(
         citations=citations,
         unsupported=unsupported,
         usage=draft.usage,
+        value=draft.value,
+        cut_short=draft.cut_short,
+    )
+
+
+def _of_value(*, draft: Draft, passages: Sequence[Passage]) -> Answer:
+    spans, unsupported, _ = spans_behind(draft.value, passages=passages)
+    cited = list(dict.fromkeys(index for index, _, _ in spans))
+    citations = [
+        _citation(passages[index], marker=cited.index(index) + 1, start=start, end=end)
+        for index, start, end in spans
+    ]
+    return _answer(
+        draft=draft,
+        text=draft.text,
+        abstained=False,
+        citations=tuple(sorted(citations, key=lambda c: c.marker)),
+        unsupported=tuple(unsupported),
     )
 
 

@@ -139,3 +139,4 @@ class Answer:
     cut_short: bool = False
     # Nothing of it was given, because what it was made from went out of the asker's reach.
     withheld: bool = False
+    groundedness: float | None = None

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
 PAGE = "/docs/problems"
 # Told by a field's error where one is: the request as a whole is refused for this.
-_LEADING_CODES = ("unknown_field", "not_supported_yet")
+_LEADING_CODES = ("unknown_field", "not_supported")
 
 
 def problem_response(error: Exception, context: dict[str, Any]) -> HttpResponse:

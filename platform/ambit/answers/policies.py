@@ -1,0 +1,2 @@
+class P: text=""
+def prompt_policy(): return P()
