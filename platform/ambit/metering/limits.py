@@ -84,9 +84,9 @@ async def tokens_left(tenant_id: UUID) -> int | None:
     return await sync_to_async(_tokens_left)(tenant_id)
 
 
-def next_month() -> datetime:
+def next_month(now: datetime) -> datetime:
     """Return when quotas begin anew: the first of the next month, UTC."""
-    first = timezone.now().astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    first = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     return (first + timedelta(days=32)).replace(day=1)
 
 
@@ -100,7 +100,7 @@ def _admit(tenant_id: UUID, member_id: UUID, *, takes_tokens: bool) -> Admission
     left = _left_of(limits, tenant_id) if takes_tokens else None
     if left == 0:
         figures.count_refused("quota_spent")
-        raise QuotaSpent(renews_at=next_month())
+        raise QuotaSpent(renews_at=next_month(timezone.now()))
     try:
         taken = take(_buckets(limits, tenant_id, member_id))
     except LimitsUnavailable:

@@ -27,10 +27,11 @@ SOONEST_S, LATEST_S = 0.02, 0.1
 # How many of one tenant may wait for each place there is.
 WAITING_PER_PLACE = 4
 # Of a cluster's slots they share one.
-KEYS = tuple(f"ambit.turns.{{all}}.{name}" for name in ("held", "waiting", "alive", "arrivals"))
-# A ticket is TENANT:TICKET. Held and alive are scored by when their lease ends, waiting by order of arrival.
+KEYS = tuple(f"ambit.turns.{{all}}.{name}" for name in ("held", "waiting", "alive", "served", "count"))
+# A ticket is TENANT:TICKET. Held and alive are scored by when their lease ends, waiting by order of arrival; served
+# are tenants by when they last got a place, so that of those with as many places none is served twice in a row.
 _DEAL = """
-local held, waiting, alive, arrivals = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local held, waiting, alive, served, count = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local told = cjson.decode(ARGV[1])
 local lease, places, longest = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local time = redis.call('TIME')
@@ -48,6 +49,7 @@ for _, ticket in ipairs(redis.call('ZRANGEBYSCORE', alive, '-inf', now)) do
     redis.call('ZREM', waiting, ticket)
 end
 for _, ticket in ipairs(told.held) do redis.call('ZADD', held, now + lease, ticket) end
+local free = places - redis.call('ZCARD', held)
 
 local ahead, queues, tenants = {}, {}, {}
 local refused = {}
@@ -68,30 +70,31 @@ for _, ticket in ipairs(told.waiting) do
         redis.call('ZADD', alive, now + lease, ticket)
     else
         local queue = queue_of(tenant_of(ticket))
-        if #queue >= longest then
+        if #queue >= longest + math.max(0, free) then
             table.insert(refused, ticket)
         else
             table.insert(queue, ticket)
-            redis.call('ZADD', waiting, redis.call('INCR', arrivals), ticket)
+            redis.call('ZADD', waiting, redis.call('INCR', count), ticket)
             redis.call('ZADD', alive, now + lease, ticket)
         end
     end
 end
 
-local counts, free = {}, places
+local counts = {}
 for _, ticket in ipairs(redis.call('ZRANGE', held, 0, -1)) do
     local tenant = tenant_of(ticket)
     counts[tenant] = (counts[tenant] or 0) + 1
-    free = free - 1
 end
--- Tenants stand in the order in which their first waiting request came; whose turn came moves on to the next one.
+local function is_before(one, other)
+    local ones, others = counts[one] or 0, counts[other] or 0
+    if ones ~= others then return ones < others end
+    return (tonumber(redis.call('ZSCORE', served, one)) or 0) < (tonumber(redis.call('ZSCORE', served, other)) or 0)
+end
 while free > 0 do
     local best
+    -- In the order in which their first waiting requests came.
     for _, tenant in ipairs(tenants) do
-        if #queues[tenant] > 0 then
-            local fewer = best and (counts[tenant] or 0) - (counts[best] or 0)
-            if not best or fewer < 0 then best = tenant end
-        end
+        if #queues[tenant] > 0 and (not best or is_before(tenant, best)) then best = tenant end
     end
     if not best then break end
     local ticket = table.remove(queues[best], 1)
@@ -101,7 +104,9 @@ while free > 0 do
     redis.call('ZREM', waiting, ticket)
     redis.call('ZREM', alive, ticket)
     redis.call('ZADD', held, now + lease, ticket)
+    redis.call('ZADD', served, redis.call('INCR', count), best)
 end
+redis.call('ZREMRANGEBYRANK', served, 0, -1001)
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, 10 * lease) end
 
 local granted = {}
