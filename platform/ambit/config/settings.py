@@ -21,6 +21,7 @@ from ambit.config.env import (
     env_required,
     env_str,
     env_url,
+    env_urls,
     read_calibration,
 )
 from ambit.corpus.languages import CONFIGURATIONS, primary_subtag
@@ -217,16 +218,14 @@ AMBIT_GRAPH_MIN_ROWS = env_int("AMBIT_GRAPH_MIN_ROWS", default=10_000, minimum=1
 AMBIT_GRAPHS_MAX = env_int("AMBIT_GRAPHS_MAX", default=64)
 # Width of the vector column; a model of another width needs a migration.
 AMBIT_EMBED_DIMENSIONS = 384
-AMBIT_VLLM_URL = env_str("AMBIT_VLLM_URL")
+# One server, or several replicas of it; tenants are spread over them.
+AMBIT_VLLM_URL = env_urls("AMBIT_VLLM_URL")
 AMBIT_VLLM_KEY = env_str("AMBIT_VLLM_KEY")
 AMBIT_VLLM_MODEL = env_str("AMBIT_VLLM_MODEL")
 if AMBIT_VLLM_URL and not AMBIT_VLLM_MODEL:
     raise InvalidSetting(
         "Set AMBIT_VLLM_MODEL to the name that the vLLM server at AMBIT_VLLM_URL serves"
     )
-# Where adapters are loaded, past the proxy that questions go through; several, comma separated.
-AMBIT_VLLM_ADMIN_URL = env_str("AMBIT_VLLM_ADMIN_URL") or AMBIT_VLLM_URL
-AMBIT_VLLM_ADMIN_KEY = env_str("AMBIT_VLLM_ADMIN_KEY") or AMBIT_VLLM_KEY
 # What adapters say they were trained for: the path or name in their adapter_config.json.
 AMBIT_LORA_BASE = env_str("AMBIT_LORA_BASE") or AMBIT_VLLM_MODEL
 AMBIT_LORA_MAX_RANK = env_int("AMBIT_LORA_MAX_RANK", default=16, minimum=1, maximum=512)
@@ -239,6 +238,22 @@ AMBIT_VLLM_ADAPTERS_DIR = env_str("AMBIT_VLLM_ADAPTERS_DIR") or AMBIT_ADAPTERS_D
 # How often it is looked whether model servers still have the live ones.
 AMBIT_ADAPTERS_CHECK_S = env_int("AMBIT_ADAPTERS_CHECK_S", default=60, minimum=5)
 AMBIT_VLLM_TIMEOUT_S = env_int("AMBIT_VLLM_TIMEOUT_S", default=120, minimum=1)
+# Where adapters are loaded and caches emptied: each replica itself, never a router before them.
+AMBIT_VLLM_ADMIN_URL = env_urls("AMBIT_VLLM_ADMIN_URL") or AMBIT_VLLM_URL
+AMBIT_VLLM_ADMIN_KEY = env_str("AMBIT_VLLM_ADMIN_KEY") or AMBIT_VLLM_KEY
+# The served model's tokenizer.json and context, by which prompts are fitted.
+AMBIT_VLLM_TOKENIZER = env_str("AMBIT_VLLM_TOKENIZER")
+if AMBIT_VLLM_TOKENIZER and not Path(AMBIT_VLLM_TOKENIZER).is_file():
+    raise InvalidSetting(
+        f"AMBIT_VLLM_TOKENIZER must be the path of a tokenizer.json; there is no file {AMBIT_VLLM_TOKENIZER}"
+    )
+AMBIT_VLLM_CONTEXT = env_int("AMBIT_VLLM_CONTEXT", default=8192, minimum=2048)
+# Among whom the model server's prefix cache is shared.
+AMBIT_CACHE_SCOPE = env_str("AMBIT_CACHE_SCOPE", "tenant")
+if AMBIT_CACHE_SCOPE not in {"tenant", "audiences", "member"}:
+    raise InvalidSetting(
+        f"AMBIT_CACHE_SCOPE must be tenant, audiences or member; it is {AMBIT_CACHE_SCOPE!r}"
+    )
 
 AMBIT_ORIGINALS_DIR = Path(
     _production(
