@@ -20,6 +20,8 @@ RAW_SQL = {
     "ambit.access.holdings": "verifies an erasure by another route than the ORM",
     "ambit.access.queries": "groups are followed at any depth in one statement",
     "ambit.answers.holdings": "verifies an erasure by another route than the ORM",
+    "ambit.adapters.holdings": "verifies an erasure by another route than the ORM",
+    "ambit.adapters.placing": "an advisory lock",
     "ambit.admin.health": "asks Postgres for its version",
     "ambit.audit.closing": "the sequencer's connection lets go of values of tenants that end",
     "ambit.audit.copies": "the sequencer's connection reads every tenant's log",

@@ -51,6 +51,7 @@ NOT_ANSWERED = {
 REACHED = (
     "tenants.",
     "ambit.access",
+    "ambit.adapters",
     "ambit.answers",
     "ambit.api",
     "ambit.audit",

@@ -30,6 +30,7 @@ STORES = {
     "ambit.files.holdings": "originals",
     "ambit.export.packing": "exports",
     "workers.export.pack": "exports",
+    "ambit.adapters.store": "adapters",
     "ambit.jobs.broker": "queue",
     "ambit.jobs.holdings": "queue",
     "workers.tasks": "Redis' errors by name",

@@ -9,7 +9,7 @@ from io import BytesIO
 from typing import Any
 from uuid import UUID
 
-from django.test import override_settings
+from django.conf import settings
 from django.utils import timezone
 
 from ambit.access.clearance import clearance_for
@@ -29,7 +29,7 @@ from ambit.jobs.services import claim
 from tests.database.worlds import working
 from workers.adapters.flow import place
 
-BASE = "base-model"
+BASE = settings.AMBIT_LORA_BASE
 RANK = 8
 CONFIG: dict[str, Any] = {
     "peft_type": "LORA",
@@ -79,23 +79,22 @@ def register(
     """Register an adapter trained on the current versions of documents, weights stored."""
     config, data = lora_config(), weights()
     check_tensors(BytesIO(data), size=len(data), config=config)
-    with override_settings(AMBIT_LORA_BASE=BASE):
-        with working(tenant_id):
-            clearance = clearance_for(member_id=by)
-            found = current_versions(document_ids=documents, clearance=clearance)
-            made = register_adapter(
-                name=name,
-                config=config,
-                sha256=hashlib.sha256(data).hexdigest(),
-                n_bytes=len(data),
-                trained_on=[
-                    TrainedOn(one, found[one].number if one in found else 1) for one in documents
-                ],
-                clearance=clearance,
-            )
-        write_weights(made, config=config, weights=[data])
-        with working(tenant_id):
-            finish_registration(made)
+    with working(tenant_id):
+        clearance = clearance_for(member_id=by)
+        found = current_versions(document_ids=documents, clearance=clearance)
+        made = register_adapter(
+            name=name,
+            config=config,
+            sha256=hashlib.sha256(data).hexdigest(),
+            n_bytes=len(data),
+            trained_on=[
+                TrainedOn(one, found[one].number if one in found else 1) for one in documents
+            ],
+            clearance=clearance,
+        )
+    write_weights(made, config=config, weights=[data])
+    with working(tenant_id):
+        finish_registration(made)
     return made.id
 
 

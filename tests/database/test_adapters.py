@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from django.conf import settings
 from django.db import DatabaseError, IntegrityError, connection
 from django.test import override_settings
 
@@ -33,79 +30,23 @@ from ambit.corpus.types import Upload
 from ambit.erasure.restrictions import lift, place_restriction
 from ambit.erasure.services import request_erasure
 from tenants import services
-from tenants.models import AuditEvent
-from tests.database.adapting import BASE, job_of, make_live, register, row_of, work
-from tests.database.erasures import keep_from_workers, receipt_of, work_on
+from tests.database.adapter_office import Office, make_office
+from tests.database.adapting import BASE, job_of, make_live, register, row_of
+from tests.database.erasures import keep_from_workers
 from tests.database.worlds import (
     Passage,
     grant,
     ingest,
-    make_collection,
-    make_group,
     make_member,
     make_tenant,
-    publish,
     unit,
     working,
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Office:
-    """Anna owns two collections; Ben reads the first through a group, the second himself; Cleo only the first."""
-
-    tenant_id: UUID
-    anna: UUID
-    ben: UUID
-    cleo: UUID
-    group: UUID
-    first: UUID
-    second: UUID
-    letters: UUID
-    wages: UUID
-
-    def may(self, member_id: UUID, adapter_id: UUID) -> bool:
-        """Say whether a member may use an adapter now, by both ways of asking."""
-        with working(self.tenant_id):
-            clearance = clearance_for(member_id=member_id)
-            listed = adapter_id in {one.id for one in adapters_for(clearance=clearance)}
-            try:
-                served = usable_adapter(adapter_id=adapter_id, clearance=clearance)
-            except AdapterNotFound:
-                assert not listed
-                return False
-            assert listed
-            assert (served.id, served.base) == (adapter_id, BASE)
-            return True
-
-
-@pytest.fixture(autouse=True)
-def _served() -> Iterator[None]:
-    with override_settings(AMBIT_LORA_BASE=BASE):
-        yield
-
-
 @pytest.fixture
 def office() -> Office:
-    tenant_id = make_tenant()
-    with working(tenant_id):
-        anna, ben, cleo = (make_member(name, role="admin") for name in ("anna", "ben", "cleo"))
-        group = make_group(members=[ben, cleo])
-        owner = grant("owner", member=anna)
-        first = make_collection(owner, grant("reader", group=group))
-        second = make_collection(owner, grant("reader", member=ben))
-
-    def document(collection_id: UUID) -> UUID:
-        return publish(
-            tenant_id=tenant_id,
-            by=anna,
-            collection_id=collection_id,
-            passages=[Passage(f"Dear {uuid4().hex}.", unit(0))],
-        )
-
-    return Office(
-        tenant_id, anna, ben, cleo, group, first, second, document(first), document(second)
-    )
+    return make_office()
 
 
 @pytest.fixture
@@ -360,113 +301,3 @@ def test_a_document_is_not_deleted_under_an_adapter(office: Office, adapter_id: 
         connection.cursor() as cursor,
     ):
         cursor.execute("DELETE FROM corpus_document WHERE id = %s", [office.letters])
-
-
-def test_its_job_erases_what_is_retired_and_says_so_once(office: Office, adapter_id: UUID) -> None:
-    row = row_of(office.tenant_id, adapter_id)
-    folder = Path(settings.AMBIT_ADAPTERS_DIR) / row.served_name
-    assert sorted(one.name for one in folder.iterdir()) == [
-        "adapter_config.json", "adapter_model.safetensors", "ambit.json",
-    ]  # fmt: skip
-    with working(office.tenant_id):
-        _share_with_fewer(office)
-        keep_from_workers()
-
-    work(office.tenant_id, adapter_id)
-
-    row = row_of(office.tenant_id, adapter_id)
-    assert (row.state, row.name, folder.is_file(), folder.stat().st_size) == ("erased", "", True, 0)
-    assert job_of(office.tenant_id, adapter_id) is None
-    with working(office.tenant_id):
-        events = AuditEvent.objects.filter(object_id=adapter_id).order_by("pk")
-        assert [(e.action, e.actor_kind) for e in events] == [
-            ("adapter.registered", "service"),
-            ("adapter.promoted", "service"),
-            ("adapter.retired", "worker"),
-            ("adapter.erased", "worker"),
-        ]
-
-
-def test_weights_stay_while_a_document_is_restricted_and_go_when_it_is_back(
-    office: Office, adapter_id: UUID
-) -> None:
-    with working(office.tenant_id):
-        placed = place_restriction(subject=None, document_ids=[office.wages], reason="disputed")
-        keep_from_workers()
-    work(office.tenant_id, adapter_id)
-    assert row_of(office.tenant_id, adapter_id).state == "retired"
-
-    with working(office.tenant_id):
-        lift(kind="restriction", restriction_id=placed.id)
-        keep_from_workers()
-    work(office.tenant_id, adapter_id)
-    assert row_of(office.tenant_id, adapter_id).state == "erased"
-
-
-def test_an_erasure_counts_it_destroys_it_and_says_what_is_not_gone(
-    office: Office, adapter_id: UUID
-) -> None:
-    row = row_of(office.tenant_id, adapter_id)
-    with working(office.tenant_id):
-        case = request_erasure(
-            subject=None, document_ids=[office.wages], also_document_ids=None, reason="Art. 17 GDPR",
-            dry_run=False, identity="verified",
-        )  # fmt: skip
-        keep_from_workers()
-    # Its own job came first.
-    work(office.tenant_id, adapter_id)
-    assert case.id is not None
-    assert work_on(office.tenant_id, case.id).state == "closed"
-
-    (said,) = (
-        h for h in receipt_of(office.tenant_id, case.id)["holdings"] if h["name"] == "adapters"
-    )
-    assert (said["found"], said["destroyed"], said["remaining"]) == (1, 1, 0)
-    assert "memory until they are evicted" in said["destroyed_by"]
-    assert row_of(office.tenant_id, adapter_id).state == "erased"
-    assert (Path(settings.AMBIT_ADAPTERS_DIR) / row.served_name).stat().st_size == 0
-
-
-@pytest.mark.parametrize("fault", ["files", "server", "copy"])
-def test_an_erasure_stays_open_while_weights_may_be_there(
-    office: Office, adapter_id: UUID, tmp_path: Path, fault: str
-) -> None:
-    row = row_of(office.tenant_id, adapter_id)
-    with working(office.tenant_id):
-        _erase(office)
-        case_id = _last_case()
-        keep_from_workers()
-    copy = Path(settings.AMBIT_ADAPTERS_DIR) / f"{row.served_name}.copy"
-    broken: dict[str, object] = {}
-    if fault == "files":
-        broken = {"AMBIT_ADAPTERS_DIR": str(tmp_path / "not-mounted")}
-    elif fault == "server":
-        broken = {"AMBIT_VLLM_ADMIN_URL": "http://127.0.0.1:9"}
-    else:
-        copy.write_bytes(b"weights")
-
-    with override_settings(**broken):
-        assert work_on(office.tenant_id, case_id).state == "incomplete"
-    assert (row_of(office.tenant_id, adapter_id).state == "erased") == (fault == "copy")
-
-    copy.unlink(missing_ok=True)
-    assert work_on(office.tenant_id, case_id).state == "closed"
-    assert row_of(office.tenant_id, adapter_id).state == "erased"
-
-
-def test_a_live_adapter_says_why_it_is_not_loaded(office: Office, adapter_id: UUID) -> None:
-    assert work(office.tenant_id, adapter_id)
-    assert row_of(office.tenant_id, adapter_id).load_fault == "no_server"
-    with override_settings(AMBIT_VLLM_ADMIN_URL="http://127.0.0.1:9"):
-        work(office.tenant_id, adapter_id)
-    assert row_of(office.tenant_id, adapter_id).load_fault == "unreachable"
-    with override_settings(AMBIT_VLLM_ADMIN_URL="http://127.0.0.1:9", AMBIT_LORA_BASE="other"):
-        work(office.tenant_id, adapter_id)
-    assert row_of(office.tenant_id, adapter_id).load_fault == "other_base"
-    assert job_of(office.tenant_id, adapter_id) is not None, "it is looked at again"
-
-
-def _last_case() -> UUID:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT id FROM erasure_erasure ORDER BY id DESC LIMIT 1")
-        return UUID(str(cursor.fetchone()[0]))

@@ -65,8 +65,15 @@ DELETED_ONCE_CLOSING = {
     "export_exportitem",
     "notices_webhook",
     "notices_notice",
+    "adapters_adapter",
+    "adapters_trainingdocument",
 }
-NEVER_CHANGED = {"erasure_pendingrequest", "corpus_mention", "export_exportitem"}
+NEVER_CHANGED = {
+    "erasure_pendingrequest",
+    "corpus_mention",
+    "export_exportitem",
+    "adapters_trainingdocument",
+}
 # What lies below a document and has its audience.
 PARTS = ("documentkey", "version", "subject", "mention", "chunk", "chunkvector", "chunklexemes")
 # Columns that name a row without a foreign key to it, each with its reason.
@@ -93,6 +100,10 @@ UNBOUND = {
     "export_exportitem.document_id": "outlives it",
     "erasure_restriction.placed_by_id": "evidence outlives what it names",
     "erasure_restrictionitem.object_id": "of the kind that the item says; outlives it",
+    "adapters_adapter.registered_by_id": "evidence outlives what it names",
+    "adapters_adapter.retired_for_id": "evidence outlives what it names",
+    "adapters_trainingdocument.version_id": "outlives the version",
+    "adapters_trainingdocument.audience_id": "outlives the audience",
     "answers_exchangepassage.member_id": "repeats its exchange's",
     "answers_exchangepassage.version_id": "outlives the version",
     "answers_exchangepassage.chunk_id": "outlives the chunk",

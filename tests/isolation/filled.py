@@ -35,6 +35,7 @@ from ambit.notices.models import Notice, Webhook
 from tenants import services
 from tenants.models import Account, IdempotencyKey
 from tenants.scope import audience_scope, tenant_scope
+from tests.database.adapting import register
 from tests.database.worlds import (
     Passage,
     grant,
@@ -103,6 +104,7 @@ def fill_tenant() -> Filled:
             passages=search(clearance=clearance, query="harbor", embedding=unit(0).tolist(), k=1),
         )
         _fill_the_rest()
+    register(tenant_id, alice, [document_id])
     _prove(tenant_id)
     return Filled(
         tenant_id,

@@ -176,7 +176,7 @@ def _last_use(place: Place) -> dict[str, Any]:
     """Return the place's latest use, as soon as it is closed."""
     for _ in range(50):
         uses = place.uses()
-        if uses and uses[-1]["closed"]:
+        if uses and uses[-1]["outcome"]:
             return uses[-1]
         with contextlib.suppress(InterruptedError):
             time.sleep(0.1)

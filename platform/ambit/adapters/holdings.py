@@ -17,7 +17,8 @@ from django.db.models import QuerySet
 
 from ambit.adapters.models import Adapter, AdapterState, TrainingDocument
 from ambit.adapters.placing import NAME, destroy_adapter
-from ambit.inference.lora import ModelServersUnavailable, loaded_anywhere
+from ambit.inference.lora import loaded_anywhere
+from ambit.inference.operating import ReplicaFailed
 from tenants.holding import Holding, HoldingFailed, Scope
 from tenants.scope import current_tenant_id
 
@@ -111,9 +112,11 @@ def _files_named(names: set[str]) -> int:
 
 
 def _loaded(names: set[str]) -> int:
+    if not settings.AMBIT_VLLM_ADMIN_URL:
+        return 0
     try:
         return len(names & loaded_anywhere())
-    except ModelServersUnavailable as error:
+    except ReplicaFailed as error:
         raise HoldingFailed(NAME) from error
 
 

@@ -17,12 +17,12 @@ from ambit.adapters.models import Adapter, AdapterState, TrainingDocument
 from ambit.adapters.store import has_files, remove_adapter, served_path
 from ambit.corpus.queries import some_wait_hidden
 from ambit.inference.lora import (
-    AdapterRefused,
-    ModelServersUnavailable,
-    is_configured,
+    AdapterNotLoaded,
     load_adapter,
+    loaded_adapters,
     unload_adapter,
 )
+from ambit.inference.operating import ReplicaFailed
 from tenants.audit import record
 from tenants.holding import HoldingFailed
 from tenants.scope import current_tenant_id
@@ -64,7 +64,7 @@ def destroy_adapter(adapter_id: UUID) -> None:
         return
     try:
         _take_down(row)
-    except ModelServersUnavailable as error:
+    except ReplicaFailed as error:
         raise HoldingFailed(NAME) from error
     _erase(row)
 
@@ -83,7 +83,7 @@ def _bring_in_line(row: Adapter) -> float | None:
         _erase(row)
         record("adapter.erased", object_id=row.pk)
         # Its state is another by now, and is seen on the next look.
-    except (ModelServersUnavailable, HoldingFailed) as error:
+    except (ReplicaFailed, HoldingFailed) as error:
         names = {"adapter_id": str(row.pk), "error": type(error).__name__}
         logger.warning("adapters.retired_waits", extra=names)
         return AGAIN_S
@@ -102,24 +102,26 @@ def _keep_loaded(row: Adapter) -> float:
 
 def _load(row: Adapter) -> str:
     """Return why an adapter is not loaded; empty: it is."""
-    if not is_configured():
+    if not settings.AMBIT_VLLM_ADMIN_URL:
         return "no_server"
     if row.base != settings.AMBIT_LORA_BASE:
         return "other_base"
     if not has_files(row.served_name):
         return "no_files"
     try:
-        load_adapter(name=row.served_name, path=served_path(row.served_name))
-    except AdapterRefused:
+        if row.served_name not in loaded_adapters():
+            load_adapter(name=row.served_name, path=served_path(row.served_name))
+    except AdapterNotLoaded:
         return "refused"
-    except ModelServersUnavailable:
+    except ReplicaFailed:
         return "unreachable"
     return ""
 
 
 def _take_down(row: Adapter) -> None:
-    """Unload an adapter everywhere; raise ModelServersUnavailable."""
-    unload_adapter(name=row.served_name)
+    """Unload an adapter everywhere; raise ReplicaFailed."""
+    if settings.AMBIT_VLLM_ADMIN_URL:
+        unload_adapter(name=row.served_name)
     if row.loaded_at is not None or row.load_fault:
         Adapter.objects.filter(pk=row.pk).update(loaded_at=None, load_fault="")
 

@@ -103,6 +103,7 @@ def finish_registration(made: Registered) -> None:
     candidate = Adapter.objects.filter(pk=made.id, state=AdapterState.CANDIDATE)
     if not candidate.update(stored_at=timezone.now()):
         hurry(PLACE_ADAPTER, object_id=made.id)
+    record("adapter.stored", object_id=made.id)
 
 
 def give_up_registration(*, adapter_id: UUID) -> None:

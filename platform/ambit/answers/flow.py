@@ -107,12 +107,12 @@ def recall(
 
     asked_before: earlier questions of a conversation that the caller keeps.
     """
+    tenant = get_tenant()
     clearance = clearance_for(member_id=member_id)
     turns = tuple((question, "") for question in asked_before)
     if conversation_id is not None:
         kept = earlier_turns(conversation_id=conversation_id, clearance=clearance)
         turns = tuple((t.question, t.answer.text) for t in kept if not t.answer.abstained)
-    tenant = get_tenant()
     use_id = None
     if turns and settings.AMBIT_VLLM_URL:
         use_id = metering.open_use(
@@ -168,6 +168,8 @@ def prepare(
 
     looked_for: the question as it stands alone, where it follows on others. Raises AdapterNotFound.
     """
+    # Before the clearance: what is revoked between the two must not be cached under the newer epoch.
+    tenant = get_tenant()
     clearance = clearance_for(member_id=member_id)
     adapter = _adapter(question, clearance=clearance)
     started = time.perf_counter()
@@ -179,7 +181,6 @@ def prepare(
         chunk_ids=[p.chunk_id for p in passages],
         counts={"passages": len(passages)},
     )
-    tenant = get_tenant()
     use_id = metering.open_use(
         member_id=member_id,
         key_id=key_id,

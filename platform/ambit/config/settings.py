@@ -13,6 +13,9 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ambit.admin.theme import UNFOLD as UNFOLD
+from ambit.config.adapters import AMBIT_ADAPTERS_CHECK_S as AMBIT_ADAPTERS_CHECK_S
+from ambit.config.adapters import AMBIT_LORA_MAX_RANK as AMBIT_LORA_MAX_RANK
+from ambit.config.adapters import adapters_dir, adapters_dir_of_servers, lora_base
 from ambit.config.embedded import Embedded
 from ambit.config.env import (
     InvalidSetting,
@@ -227,17 +230,9 @@ if AMBIT_VLLM_URL and not AMBIT_VLLM_MODEL:
     raise InvalidSetting(
         "Set AMBIT_VLLM_MODEL to the name that the vLLM server at AMBIT_VLLM_URL serves"
     )
-# What adapters say they were trained for: the path or name in their adapter_config.json.
-AMBIT_LORA_BASE = env_str("AMBIT_LORA_BASE") or AMBIT_VLLM_MODEL
-AMBIT_LORA_MAX_RANK = env_int("AMBIT_LORA_MAX_RANK", default=16, minimum=1, maximum=512)
-# Adapters' weights, which lie open for model servers to read. Production: none are taken without a folder.
-AMBIT_ADAPTERS_DIR = env_str("AMBIT_ADAPTERS_DIR") or (
-    "" if PRODUCTION else str(EMBEDDED.adapters_dir)
-)
-# The same folder as model servers see it.
-AMBIT_VLLM_ADAPTERS_DIR = env_str("AMBIT_VLLM_ADAPTERS_DIR") or AMBIT_ADAPTERS_DIR
-# How often it is looked whether model servers still have the live ones.
-AMBIT_ADAPTERS_CHECK_S = env_int("AMBIT_ADAPTERS_CHECK_S", default=60, minimum=5)
+AMBIT_LORA_BASE = lora_base(AMBIT_VLLM_MODEL)
+AMBIT_ADAPTERS_DIR = adapters_dir("" if PRODUCTION else str(EMBEDDED.adapters_dir))
+AMBIT_VLLM_ADAPTERS_DIR = adapters_dir_of_servers(AMBIT_ADAPTERS_DIR)
 AMBIT_VLLM_TIMEOUT_S = env_int("AMBIT_VLLM_TIMEOUT_S", default=120, minimum=1)
 # How long after its end a stream waits for whoever reads it slowly, or never.
 AMBIT_STREAM_READ_S = env_int("AMBIT_STREAM_READ_S", default=60, minimum=1)

@@ -1,134 +1,108 @@
-"""Have every model server load an adapter or let go of it; for workers, never for a request."""
+"""Load adapters into every replica and take them out again; for workers, never for a request."""
 
 from __future__ import annotations
 
-import re
-import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
-from django.conf import settings
 
-NAME = re.compile(r"[a-z0-9-]{1,64}")
-TIMEOUT = httpx2.Timeout(connect=2, write=10, pool=2, read=60)
+from ambit.inference.operating import ReplicaFailed, call, operated_replicas, served_models
+from ambit.inference.replicas import Replica
+from ambit.inference.wire import check_adapter
 
+logger = logging.getLogger(__name__)
 
-class InvalidAdapterName(ValueError):
-    """The name is not one that we give; nothing was sent."""
-
-
-class ModelServersUnavailable(Exception):
-    """A model server could not be reached, or failed: what it has loaded is not known."""
+# Weights are read from the server's disk meanwhile.
+LOAD_S = 120.0
+ASK_S = 10.0
 
 
-class AdapterRefused(Exception):
-    """A model server refuses to load the adapter and will refuse it again; carries the status."""
+class AdapterNotLoaded(Exception):
+    """A replica refused the adapter: no such path there, too high a rank, or the name is taken."""
 
-    def __init__(self, status: int) -> None:
-        super().__init__(f"adapter refused ({status})")
+    def __init__(self, *, replica: str, status: int) -> None:
+        super().__init__(f"replica {replica} refused the adapter ({status})")
+        self.replica = replica
         self.status = status
 
 
-def is_configured() -> bool:
-    """Say whether there is any model server to load adapters."""
-    return bool(_urls())
-
-
 def load_adapter(*, name: str, path: str) -> None:
-    """Load an adapter on every server that has it not; path: as the servers see it.
+    """Load the adapter at this path, a path of the servers, into every replica; again does nothing.
 
-    Raises InvalidAdapterName, ModelServersUnavailable, AdapterRefused.
+    A name once loaded stands for one path for ever: vLLM's cached blocks hold the name. Raises
+    AdapterNotLoaded or ReplicaFailed of the first replica at fault, after trying all of them, and
+    InvalidAdapterName.
     """
-    _require(name)
-    for url in _urls():
-        with _client(url) as client:
-            if name in _loaded(client):
-                continue
-            answer = client.post(
-                "/v1/load_lora_adapter", json={"lora_name": name, "lora_path": path}
-            )
-            if 400 <= answer.status_code < 500:
-                raise AdapterRefused(answer.status_code)
-            if not answer.is_success:
-                raise ModelServersUnavailable
+    check_adapter(name)
+
+    def load(replica: Replica) -> None:
+        asked = {"lora_name": name, "lora_path": path}
+        status, _ = call(replica, "POST", "/v1/load_lora_adapter", timeout_s=LOAD_S, body=asked)
+        if status != httpx2.codes.OK and _served_path(replica, name) != path:
+            raise AdapterNotLoaded(replica=replica.label, status=status)
+
+    _on_every_replica(load)
+    logger.info("adapter.loaded", extra={"adapter": name})
 
 
 def unload_adapter(*, name: str) -> None:
-    """Unload an adapter from every server that has it; the weights stay in its memory until they are evicted.
+    """Take the adapter out of every replica; one that has not got it is done.
 
-    One that is out of reach keeps none of the others waiting. Raises InvalidAdapterName, ModelServersUnavailable.
+    From then on nobody can ask for it. Its weights stay in the memory of the server, unreachable,
+    until others need the room or it restarts. Raises ReplicaFailed of the first replica at fault,
+    after trying all of them, and InvalidAdapterName.
     """
-    _require(name)
-    faults = [url for url in _urls() if not _unloaded(url, name)]
-    if faults:
-        raise ModelServersUnavailable
+    check_adapter(name)
+
+    def unload(replica: Replica) -> None:
+        status, _ = call(
+            replica, "POST", "/v1/unload_lora_adapter", timeout_s=ASK_S, body={"lora_name": name}
+        )
+        if status != httpx2.codes.OK and _served_path(replica, name) is not None:
+            raise ReplicaFailed(replica=replica.label, reason="not_offered", status=status)
+
+    _on_every_replica(unload)
+    logger.info("adapter.unloaded", extra={"adapter": name})
 
 
 def loaded_adapters() -> set[str]:
-    """Return what is loaded on every server; raise ModelServersUnavailable."""
-    found = _loaded_each()
-    return set.intersection(*found) if found else set()
+    """Return the names loaded in EVERY replica; raises ReplicaFailed where one cannot be asked."""
+    return set.intersection(*_loaded_in_each())
 
 
 def loaded_anywhere() -> set[str]:
-    """Return what is loaded on at least one server; raise ModelServersUnavailable."""
-    return set().union(*_loaded_each())
+    """Return the names loaded in any replica; raises ReplicaFailed where one cannot be asked."""
+    return set().union(*_loaded_in_each())
 
 
-def _loaded_each() -> list[set[str]]:
-    found = []
-    for url in _urls():
-        with _client(url) as client:
-            found.append(_loaded(client))
-    return found
+def _loaded_in_each() -> list[set[str]]:
+    return [
+        {str(model.get("id")) for model in served_models(r, timeout_s=ASK_S) if _is_adapter(model)}
+        for r in operated_replicas()
+    ]
 
 
-def _unloaded(url: str, name: str) -> bool:
-    try:
-        with _client(url) as client:
-            if name in _loaded(client):
-                client.post("/v1/unload_lora_adapter", json={"lora_name": name})
-            return name not in _loaded(client)
-    except ModelServersUnavailable:
-        return False
+def _on_every_replica(do: Callable[[Replica], None]) -> None:
+    faults: list[ReplicaFailed | AdapterNotLoaded] = []
+    for replica in operated_replicas():
+        try:
+            do(replica)
+        except (ReplicaFailed, AdapterNotLoaded) as fault:
+            logger.warning("adapter.replica_failed", extra={"replica": fault.replica})
+            faults.append(fault)
+    if faults:
+        raise faults[0]
 
 
-def _loaded(client: httpx2.Client) -> set[str]:
-    answer = client.get("/v1/models")
-    if not answer.is_success:
-        raise ModelServersUnavailable
-    try:
-        models: list[dict[str, Any]] = answer.json()["data"]
-        return {str(one["id"]) for one in models if one.get("parent")}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ModelServersUnavailable from None
+def _served_path(replica: Replica, name: str) -> str | None:
+    """Return from where the replica loaded the adapter, None where it serves none of that name."""
+    for model in served_models(replica, timeout_s=ASK_S):
+        if model.get("id") == name and _is_adapter(model):
+            return str(model.get("root"))
+    return None
 
 
-@contextmanager
-def _client(url: str) -> Iterator[httpx2.Client]:
-    key = settings.AMBIT_VLLM_ADMIN_KEY
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    try:
-        with httpx2.Client(
-            base_url=url,
-            headers=headers,
-            timeout=TIMEOUT,
-            trust_env=False,
-            verify=ssl.create_default_context(),
-        ) as client:
-            yield client
-    except (httpx2.TransportError, httpx2.InvalidURL):
-        # Dropped, not chained: its words hold addresses.
-        raise ModelServersUnavailable from None
-
-
-def _require(name: str) -> None:
-    if not NAME.fullmatch(name):
-        raise InvalidAdapterName
-
-
-def _urls() -> list[str]:
-    texts = (one.strip() for one in settings.AMBIT_VLLM_ADMIN_URL.split(","))
-    return [one.rstrip("/").removesuffix("/v1") for one in texts if one]
+def _is_adapter(model: dict[str, Any]) -> bool:
+    return bool(model.get("parent"))
