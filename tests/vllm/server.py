@@ -176,14 +176,29 @@ class Relay:
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.connections = 0
         self.open_connections = 0
-        self.sent: list[bytes] = []
+        self._open: set[socket.socket] = set()
+        # Pieces of all connections as they came, each with its connection's number.
+        self.sent: list[tuple[int, bytes]] = []
         # None: pass everything on; n: close a connection after n bytes of answer.
         self.cut_after: int | None = None
         threading.Thread(target=self._accept, daemon=True).start()
 
     def requests(self) -> list[bytes]:
-        """Return the requests seen, headers and body each."""
-        return [r for r in re.split(rb"(?=POST /v1/)", b"".join(self.sent)) if r]
+        """Return the requests seen, headers and body each, in the order in which they began."""
+        begun: list[bytearray] = []
+        latest: dict[int, bytearray] = {}
+        for connection, data in list(self.sent):
+            if data.startswith(b"POST /v1/") or connection not in latest:
+                latest[connection] = bytearray()
+                begun.append(latest[connection])
+            latest[connection] += data
+        return [bytes(request) for request in begun]
+
+    def cut_now(self) -> None:
+        """Cut every connection that is open."""
+        for end in list(self._open):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         # shutdown, too: close alone leaves a blocked accept() waiting.
@@ -203,6 +218,7 @@ class Relay:
     def _serve(self, client: socket.socket) -> None:
         self.open_connections += 1
         with client, socket.create_connection(self._server) as server:
+            self._open |= {client, server}
             upward = threading.Thread(target=self._upward, args=(client, server), daemon=True)
             upward.start()
             passed = 0
@@ -215,6 +231,7 @@ class Relay:
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
             upward.join()
+            self._open -= {client, server}
         self.open_connections -= 1
 
     def _may_still_pass(self, passed: int) -> int:
@@ -224,7 +241,7 @@ class Relay:
     def _upward(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := client.recv(65536):
-                self.sent.append(data)
+                self.sent.append((id(client), data))
                 server.sendall(data)
         # The client went away: the server must see it, or it would go on.
         with contextlib.suppress(OSError):

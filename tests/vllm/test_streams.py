@@ -69,7 +69,9 @@ def test_leaving_stops_the_model_within_half_a_second_and_is_metered(
     world: World, vllm_server: VllmServer
 ) -> None:
     with _stream(world, world.one.reader, LONG) as response:
-        next(name for name, _ in _events(response) if name == "token")
+        # Kept: a generator that nobody holds closes the stream at once.
+        events = _events(response)
+        next(name for name, _ in events if name == "token")
         vllm_server.wait_for_running(1, limit_s=5)
     took = vllm_server.wait_for_running(0, limit_s=5)
 
