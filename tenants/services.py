@@ -39,6 +39,7 @@ SCOPES = (
     "audit",
     "exports",
     "webhooks",
+    "usage",
 )
 MEMBER_SCOPES = SCOPES
 

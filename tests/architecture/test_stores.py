@@ -32,6 +32,8 @@ STORES = {
     "workers.export.pack": "exports",
     "ambit.jobs.broker": "queue",
     "ambit.jobs.holdings": "queue",
+    "ambit.metering.buckets": "queue",
+    "ambit.metering.places": "queue",
     "workers.tasks": "Redis' errors by name",
     "ambit.scan.flow": "processes that read what is searched",
     "workers.ingest.parse": "in memory, and an empty folder to live in, both gone with the parser",

@@ -27,6 +27,7 @@ from ambit.api.views import AmbitView
 from ambit.audit.outside import copy_places
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable, embed_query
 from ambit.keys.chosen import chosen_store
+from ambit.metering.figures import metrics_lines
 
 # A probe may come every second from several places; what it finds is asked once in this time.
 FRESH_S = 2.0
@@ -100,6 +101,7 @@ class MetricsView(AmbitView):
                 "process_start_time_seconds": ("gauge", process.create_time()),
             }
         lines = [
+            *metrics_lines(),
             *_copy_figures(),
             "# TYPE ambit_build_info gauge",
             f'ambit_build_info{{version="{version("ambit")}"}} 1',
