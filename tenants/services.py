@@ -40,6 +40,7 @@ SCOPES = (
     "exports",
     "webhooks",
     "adapters",
+    "usage",
 )
 MEMBER_SCOPES = SCOPES
 

@@ -13,7 +13,7 @@ from redis import RedisError
 
 from ambit.corpus.graphs import AlreadyArranging, arrange_graphs
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable
-from ambit.jobs.broker import ARRANGE_GRAPHS, RUN_JOB
+from ambit.jobs.broker import ARRANGE_GRAPHS, KEEP_USES, RUN_JOB
 from ambit.jobs.kinds import (
     CHECKPOINT_NOTICE,
     ERASE,
@@ -29,6 +29,7 @@ from ambit.jobs.kinds import (
 )
 from ambit.jobs.services import Claim, ClaimLost, claim, kept, put_back, send_due
 from ambit.keys.keyring import KeyUnavailable
+from ambit.metering.upkeep import keep_uses
 from tenants.audit import Actor, acting_as
 from workers.adapters.flow import place
 from workers.erase import flow as erase_flow
@@ -156,3 +157,19 @@ def arrange_vector_graphs() -> None:
             arrange_graphs()
     except (AlreadyArranging, OperationalError, InterfaceError) as error:
         logger.warning("graphs.not_arranged", extra={"error": type(error).__name__})
+
+
+@shared_task(name=KEEP_USES)
+def keep_uses_of_tenants() -> None:
+    """Close the uses of models that processes left open when they died, and delete old single ones."""
+    try:
+        with _connections():
+            kept = keep_uses()
+    except (OperationalError, InterfaceError) as error:
+        logger.warning("metering.uses_not_kept", extra={"error": type(error).__name__})
+        return
+    if kept.n_abandoned or kept.n_forgotten:
+        logger.info(
+            "metering.uses_kept",
+            extra={"n_abandoned": kept.n_abandoned, "n_forgotten": kept.n_forgotten},
+        )

@@ -45,6 +45,7 @@ NOT_ANSWERED = {
     "ambit.audit.check.TooMany": "of an admin page, which says it",
     "ambit.audit.verify.InvalidProof": "of the verifier, which no request runs",
     "ambit.audit.verify.Unreadable": "of the verifier, which no request runs",
+    "ambit.metering.places.QueueFull": "answered as NoTurn",
     "ambit.inference.lanes.LanesFull": "of the embedding service",
     "ambit.api.permissions.PolicyUndeclared": "a fault",
 }
@@ -62,6 +63,7 @@ REACHED = (
     "ambit.inference",
     "ambit.jobs",
     "ambit.keys",
+    "ambit.metering",
     "ambit.notices",
 )
 # Loads a model when it is imported.

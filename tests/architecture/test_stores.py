@@ -33,6 +33,8 @@ STORES = {
     "ambit.adapters.store": "adapters",
     "ambit.jobs.broker": "queue",
     "ambit.jobs.holdings": "queue",
+    "ambit.metering.buckets": "queue",
+    "ambit.metering.places": "queue",
     "workers.tasks": "Redis' errors by name",
     "ambit.scan.flow": "processes that read what is searched",
     "workers.ingest.parse": "in memory, and an empty folder to live in, both gone with the parser",

@@ -18,7 +18,6 @@ from redis import Redis
 from ambit.config.runtime.supervisor import Stack
 from ambit.metering import limits
 from ambit.metering.buckets import (
-    Bucket,
     LimitsUnavailable,
     bucket_of_member,
     bucket_of_tenant,
@@ -26,6 +25,7 @@ from ambit.metering.buckets import (
 )
 from ambit.metering.limits import Admission, QuotaSpent, RateLimited, admit, tokens_left
 from ambit.metering.models import Limit
+from ambit.metering.queries import next_month
 from tests.database.asking import asking
 from tests.database.metering import Metered, make_metered, opened, used
 from tests.database.worlds import working
@@ -259,4 +259,4 @@ def test_no_quota_is_nothing_left_to_tell(metered: Metered) -> None:
 def test_quotas_begin_anew_with_the_next_month(now: str, then: str) -> None:
     at = datetime.fromisoformat(f"{now}T13:00:00+00:00")
 
-    assert limits.next_month(at) == datetime.fromisoformat(f"{then}T00:00:00+00:00")
+    assert next_month(at) == datetime.fromisoformat(f"{then}T00:00:00+00:00")

@@ -220,9 +220,7 @@ def test_what_the_month_has_used_is_read_from_a_few_rows_however_many_uses_there
     assert "use_open" in plan
 
 
-def test_old_single_uses_go_and_their_sums_stay(
-    metered: Metered, settings: Settings
-) -> None:
+def test_old_single_uses_go_and_their_sums_stay(metered: Metered, settings: Settings) -> None:
     settings.AMBIT_USES_DAYS = 30
     old, recent = (used(metered.tenant_id, metered.alice) for _ in range(2))
     left = opened(metered.tenant_id, metered.alice)

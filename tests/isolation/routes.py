@@ -90,6 +90,8 @@ REQUESTS: dict[str, Any] = {
     "POST v1/erasures/<str:id>/refusal": {"reason": "not the person"},
     "POST v1/erasures/<str:id>/extension": {"reason": "complex"},
     "PUT v1/retention": {"answers": 365},
+    "PUT v1/tenants/<str:id>/limits": {"tokens_per_month": 0},
+    "GET v1/usage": {"group_by": "member,key"},
     "POST v1/exports": {
         "subject": {"type": "email", "value": "somebody@example.test"},
         "reason": "asked to",

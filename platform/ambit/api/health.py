@@ -28,6 +28,7 @@ from ambit.audit.outside import copy_places
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable, embed_query
 from ambit.inference.probes import probed_replicas
 from ambit.keys.chosen import chosen_store
+from ambit.metering.figures import metrics_lines
 
 # A probe may come every second from several places; what it finds is asked once in this time.
 FRESH_S = 2.0
@@ -102,6 +103,7 @@ class MetricsView(AmbitView):
                 "process_start_time_seconds": ("gauge", process.create_time()),
             }
         lines = [
+            *metrics_lines(),
             *_copy_figures(),
             *_replica_figures(),
             "# TYPE ambit_build_info gauge",

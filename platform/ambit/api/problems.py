@@ -112,7 +112,9 @@ def _lookup(error: Exception) -> Problem:
 
 
 def _headers(error: Exception, status: int) -> Iterator[tuple[str, str]]:
-    retry_after_s = _lookup(error).retry_after_s
+    # An exception that knows better when to come again, or has more to say, carries it.
+    yield from getattr(error, "headers", {}).items()
+    retry_after_s = getattr(error, "retry_after_s", None) or _lookup(error).retry_after_s
     if retry_after_s is not None:
         yield "Retry-After", str(retry_after_s)
     if status == 401:

@@ -20,6 +20,7 @@ from ambit.api import (
     groups,
     health,
     keys,
+    limits,
     members,
     offboarding,
     restrictions,
@@ -27,6 +28,7 @@ from ambit.api import (
     search,
     tenants,
     trail,
+    usage,
     webhooks,
 )
 
@@ -35,6 +37,7 @@ V1 = [
     path("tenants/<str:id>/offboarding", offboarding.OffboardingView.as_view()),
     path("tenants/<str:id>/offboarding/certificate", offboarding.CertificateView.as_view()),
     path("tenants/<str:id>/offboarding/trail", offboarding.ClosedTrailView.as_view()),
+    path("tenants/<str:id>/limits", limits.TenantLimitsView.as_view()),
     path("members", members.MembersView.as_view()),
     path("members/<str:id>", members.MemberView.as_view()),
     path("members/<str:id>/keys", keys.MemberKeysView.as_view()),
@@ -81,6 +84,7 @@ V1 = [
     path("exports", exports.ExportsView.as_view()),
     path("exports/<str:id>", exports.ExportView.as_view()),
     path("exports/<str:id>/file", exports.ExportFileView.as_view()),
+    path("usage", usage.UsageView.as_view()),
     path("webhooks", webhooks.WebhooksView.as_view()),
     path("webhooks/<str:id>", webhooks.WebhookView.as_view()),
     path("audit/events", audit.EventsView.as_view()),

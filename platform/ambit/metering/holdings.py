@@ -69,7 +69,7 @@ def _of(scope: Scope) -> Q:
 
 
 def _forget(scope: Scope) -> None:
-    values = {
+    values: dict[str, Any] = {
         "tenant": current_tenant_id(),
         "members": list(scope.member_ids),
         "keys": list(scope.key_ids),

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -27,7 +27,7 @@ from ambit.metering.buckets import (
     bucket_of_tenant,
     take,
 )
-from ambit.metering.queries import get_limits, tokens_used
+from ambit.metering.queries import get_limits, next_month, tokens_used
 from ambit.metering.types import Limits
 from tenants.scope import tenant_scope
 
@@ -82,12 +82,6 @@ async def tokens_left(tenant_id: UUID) -> int | None:
     What is under way counts with its prompts' estimates.
     """
     return await sync_to_async(_tokens_left)(tenant_id)
-
-
-def next_month(now: datetime) -> datetime:
-    """Return when quotas begin anew: the first of the next month, UTC."""
-    first = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return (first + timedelta(days=32)).replace(day=1)
 
 
 def forget_limits(tenant_id: UUID) -> None:

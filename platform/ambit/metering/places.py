@@ -27,7 +27,9 @@ SOONEST_S, LATEST_S = 0.02, 0.1
 # How many of one tenant may wait for each place there is.
 WAITING_PER_PLACE = 4
 # Of a cluster's slots they share one.
-KEYS = tuple(f"ambit.turns.{{all}}.{name}" for name in ("held", "waiting", "alive", "served", "count"))
+KEYS = tuple(
+    f"ambit.turns.{{all}}.{name}" for name in ("held", "waiting", "alive", "served", "count")
+)
 # A ticket is TENANT:TICKET. Held and alive are scored by when their lease ends, waiting by order of arrival; served
 # are tenants by when they last got a place, so that of those with as many places none is served twice in a row.
 _DEAL = """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +12,11 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from ambit.metering import figures
-from ambit.metering.models import Use
-from ambit.metering.types import Kind, Outcome
-from tenants.scope import current_tenant_id, custody_scope, member_scope
+from ambit.metering.models import Limit, Use
+from ambit.metering.queries import require_tenant, view_limits
+from ambit.metering.types import ABANDONED, Kind, LimitsView, Outcome, OwnLimits
+from tenants.audit import record
+from tenants.scope import current_tenant_id, custody_scope, member_scope, tenant_scope
 
 # Beyond the deadlines of queue and model: then nobody works on it any more.
 GRACE_S = 60
@@ -129,9 +132,13 @@ def close_abandoned() -> int:
 
     Each counts with the tokens that its prompt was estimated to have, marked as abandoned and not exact.
     """
+    return _close(_ABANDON, {"before": abandoned_before()}, outcome=ABANDONED)
+
+
+def abandoned_before() -> datetime:
+    """Return from when a use is that nobody can be working on any more."""
     deadline_s = settings.AMBIT_VLLM_TIMEOUT_S + settings.AMBIT_VLLM_QUEUE_S + GRACE_S
-    before = timezone.now() - timedelta(seconds=deadline_s)
-    return _close(_ABANDON, {"before": before}, outcome="abandoned")
+    return timezone.now() - timedelta(seconds=deadline_s)
 
 
 def forget_old_uses() -> int:
@@ -142,6 +149,19 @@ def forget_old_uses() -> int:
         ids = list(old.values_list("pk", flat=True)[:ROWS_AT_ONCE])
         gone, _ = Use.objects.filter(pk__in=ids).delete()
     return gone
+
+
+def set_limits(*, tenant_id: UUID, own: OwnLimits) -> LimitsView:
+    """Set a tenant's own limits, as the operator, in a transaction of the tenant's; raise TenantNotFound.
+
+    They count everywhere within five seconds.
+    """
+    with tenant_scope(tenant_id):
+        require_tenant()
+        Limit.objects.update_or_create(tenant_id=tenant_id, defaults=asdict(own))
+        given = {name: value for name, value in asdict(own).items() if value is not None}
+        record("limits.set", object_id=tenant_id, counts=given)
+        return view_limits()
 
 
 def _close(statement: str, values: dict[str, Any], *, outcome: str) -> int:
