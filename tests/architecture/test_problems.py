@@ -33,6 +33,7 @@ NOT_ANSWERED = {
     "ambit.files.store.FileMissing": "answered as ContentNotReady",
     "ambit.inference.http.InvalidServerUrl": "a fault of the settings",
     "ambit.inference.vllm.InvalidCacheSalt": "a fault",
+    "ambit.answers.policies.PolicyRefused": "the API's shapes and the page's form refuse it before",
     "ambit.answers.prompt.NoPassages": "a fault: an answer from nothing is never asked for",
     "ambit.audit.bucket.BucketFailed": "of keep_audit, which no request runs",
     "ambit.audit.bucket.BucketUnfit": "of keep_audit, which no request runs",

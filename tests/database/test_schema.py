@@ -91,6 +91,7 @@ UNBOUND = {
     "export_exportitem.document_id": "outlives it",
     "erasure_restriction.placed_by_id": "evidence outlives what it names",
     "erasure_restrictionitem.object_id": "of the kind that the item says; outlives it",
+    "answers_answeringpolicy.updated_by_id": "a key or a member, which it outlives",
     "answers_exchangepassage.member_id": "repeats its exchange's",
     "answers_exchangepassage.version_id": "outlives the version",
     "answers_exchangepassage.chunk_id": "outlives the chunk",

@@ -86,6 +86,7 @@ REQUESTS: dict[str, Any] = {
     "POST v1/erasures/<str:id>/refusal": {"reason": "not the person"},
     "POST v1/erasures/<str:id>/extension": {"reason": "complex"},
     "PUT v1/retention": {"answers": 365},
+    "PUT v1/policy": {"rules": "Planted.", "tone": "plain", "language": "de"},
     "POST v1/exports": {
         "subject": {"type": "email", "value": "somebody@example.test"},
         "reason": "asked to",

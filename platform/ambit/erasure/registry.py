@@ -139,6 +139,11 @@ TABLES: dict[str, Table] = {
         ("wrapped_key", "body_sealed", "generator"), (ANSWERS,), rewritten=True
     ),
     "answers_exchangepassage": Table((), (ANSWERS,), harmless_on_disk=IDS),
+    "answers_answeringpolicy": Table(
+        ("rules", "tone", "language", "updated_by_kind"),
+        kept_because=CONFIGURATION,
+        rewritten=True,
+    ),
     "erasure_erasure": Table(
         (
             "state",
