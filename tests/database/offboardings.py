@@ -10,6 +10,7 @@ import psycopg
 from django.utils import timezone
 from psycopg import sql
 
+from ambit.answers.policies import set_policy
 from ambit.audit.flow import keep_trail
 from ambit.corpus.types import SubjectRef
 from ambit.erasure.offboarding import (
@@ -58,6 +59,7 @@ def full_town() -> Town:
         assert webhook.secret
         place_restriction(subject=None, document_ids=[town.about_namesake], reason="disputed")
         set_retention(days={"answers": 3650})
+        set_policy(rules="Say nothing of Harbor Street.", tone="formal", language="de")
         keep_from_workers()
     closed = file_for(town)
     work_on(town.tenant_id, closed)

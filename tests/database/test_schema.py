@@ -104,6 +104,7 @@ UNBOUND = {
     "adapters_adapter.retired_for_id": "evidence outlives what it names",
     "adapters_trainingdocument.version_id": "outlives the version",
     "adapters_trainingdocument.audience_id": "outlives the audience",
+    "answers_answeringpolicy.updated_by_id": "a key or a member, which it outlives",
     "answers_exchangepassage.member_id": "repeats its exchange's",
     "answers_exchangepassage.version_id": "outlives the version",
     "answers_exchangepassage.chunk_id": "outlives the chunk",

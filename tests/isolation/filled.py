@@ -12,6 +12,7 @@ from django.db import connection, connections, models
 from django.utils import timezone
 
 from ambit.access.clearance import clearance_for
+from ambit.answers.models import AnsweringPolicy
 from ambit.answers.services import save_exchange
 from ambit.answers.types import Answer, Usage
 from ambit.audit.checkpoints import Signer
@@ -150,6 +151,7 @@ def _fill_the_rest(alice: UUID) -> None:
     )
     RestrictionItem.objects.create(restriction_id=hold.pk, kind="document", object_id=uuid4())
     RetentionPolicy.objects.create(data_class="answers")
+    AnsweringPolicy.objects.create(rules="Say who is meant by we.")
     export = Export.objects.create(
         subject_type="email",
         subject_mac=b"m",

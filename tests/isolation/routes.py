@@ -92,6 +92,7 @@ REQUESTS: dict[str, Any] = {
     "PUT v1/retention": {"answers": 365},
     "PUT v1/tenants/<str:id>/limits": {"tokens_per_month": 0},
     "GET v1/usage": {"group_by": "member,key"},
+    "PUT v1/policy": {"rules": "Planted.", "tone": "plain", "language": "de"},
     "POST v1/exports": {
         "subject": {"type": "email", "value": "somebody@example.test"},
         "reason": "asked to",

@@ -195,7 +195,7 @@ def test_what_there_is_room_for_fits_with_everything_else(count: object, context
         "question": "How many days? " * 5,
         "tenant_policy": "Be kind.\n" * 5,
         "instructions": "Be short.\n" * 5,
-        "turns": [("a " * 20, "b " * 20)],
+        "turns": [("a " * 200, "b " * 200)],
     }
     room = room_for_passages(
         context_tokens=context,
@@ -212,7 +212,7 @@ def test_what_there_is_room_for_fits_with_everything_else(count: object, context
             **rest,  # type: ignore[arg-type]
         )
     except NoPassages:
-        assert (count, context) in {(len, 2000), (len, 4000)}
+        assert (count, context) in {(len, 2000), (len, 4000), (None, 2000)}
         return
     assert measure("\n\n".join(m["content"] for m in messages)) <= context - 512
 

@@ -44,3 +44,23 @@ class ExchangePassage(TenantModel):
             models.Index(fields=["tenant_id", "exchange_id"], name="exchange_passage_of"),
             models.Index(fields=["tenant_id", "document_id"], name="exchange_passage_document"),
         ]
+
+
+class AnsweringPolicy(TenantModel):
+    """What a tenant wishes of its answers, one row at most; none, and one of defaults, alike: nothing."""
+
+    # In the tenant's own words; plain, as names of its groups and collections are.
+    rules = models.TextField(blank=True, default="")
+    tone = models.CharField(max_length=20, default="neutral")
+    # A short tag; empty: the question's.
+    language = models.CharField(max_length=8, blank=True, default="")
+    # How often it was changed; 0: never.
+    version = models.PositiveIntegerField(default=0)
+    updated_at = models.DateTimeField(null=True)
+    updated_by_kind = models.CharField(max_length=16, blank=True, default="")
+    updated_by_id = models.UUIDField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant_id"], name="answering_policy_once"),
+        ]

@@ -162,6 +162,11 @@ TABLES: dict[str, Table] = {
     "metering_useday": Table(("kind", "model"), (USES,), harmless_on_disk=IDS),
     "metering_usemonth": Table((), kept_because="the tenant's sums, about no person"),
     "metering_limit": Table((), kept_because=CONFIGURATION),
+    "answers_answeringpolicy": Table(
+        ("rules", "tone", "language", "updated_by_kind"),
+        kept_because=CONFIGURATION,
+        rewritten=True,
+    ),
     "erasure_erasure": Table(
         (
             "state",
