@@ -11,7 +11,7 @@ from asgiref.sync import async_to_sync
 from django.test import AsyncClient
 
 from ambit.answers.types import Written
-from ambit.api.streams import Ended, told
+from ambit.api.streams import Failed, told
 from ambit.config.runtime.supervisor import Stack
 from tests.cast import Cast, Person, publish
 
@@ -179,4 +179,4 @@ def test_what_fails_while_it_is_told_is_told_last() -> None:
 
     steps = asyncio.run(read())
     assert steps[0] == Written("a")
-    assert isinstance(steps[1], Ended) and isinstance(steps[1].error, ValueError)
+    assert isinstance(steps[1], Failed) and isinstance(steps[1].error, ValueError)

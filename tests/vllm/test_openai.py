@@ -123,7 +123,7 @@ def test_a_json_schema_is_kept(client: openai.OpenAI) -> None:
 
 
 def test_models_are_listed_and_looked_up(client: openai.OpenAI) -> None:
-    assert [m.id for m in client.models.list()][0] == "ambit"
+    assert next(iter(client.models.list())).id == "ambit"
     assert client.models.retrieve("ambit").owned_by == "ambit"
     with pytest.raises(openai.NotFoundError) as refused:
         client.models.retrieve("gpt-99")

@@ -20,18 +20,20 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import connection
+from django.utils import timezone
 
 from ambit.access.clearance import clearance_for
-from ambit.adapters.queries import AdapterNotFound, ServedAdapter, usable_adapter
+from ambit.adapters.queries import AdapterNotFound, usable_adapter
+from ambit.adapters.types import ServedAdapter
 from ambit.answers import services
 from ambit.answers.cite import cite
 from ambit.answers.condense import messages_to_condense, standalone
 from ambit.answers.conversations import earlier_turns
-from ambit.answers.generate import Brief, Spent, as_usage, nobody, write
+from ambit.answers.generate import Brief, Spent, as_usage, write
 from ambit.answers.policies import prompt_policy
 from ambit.answers.retrieve import retrieve, still_visible
 from ambit.answers.sealing import cache_salt
-from ambit.answers.types import Answer, Question, Tell, Usage
+from ambit.answers.types import Answer, Question, Tell, Usage, nobody
 from ambit.answers.watch import revoked
 from ambit.corpus.types import Clearance, Passage
 from ambit.inference.vllm import (
@@ -42,7 +44,7 @@ from ambit.inference.vllm import (
     generating,
 )
 from ambit.metering import services as metering
-from ambit.metering.limits import QuotaSpent, next_month, tokens_left
+from ambit.metering.limits import QuotaSpent, tokens_left
 from ambit.metering.turns import turn
 from ambit.metering.types import Kind, Outcome
 from tenants.audit import record
@@ -238,7 +240,7 @@ async def _answer(prepared: Prepared, *, tell: Tell, spent: Spent) -> Answer:
     brief = prepared.brief
     left = await tokens_left(prepared.tenant_id) if settings.AMBIT_VLLM_URL else None
     if left is not None and left <= 0:
-        raise QuotaSpent(renews_at=next_month())
+        raise QuotaSpent(renews_at=next_month(timezone.now()))
     allowed = brief.max_tokens if left is None else min(brief.max_tokens, left)
     async with _turn(prepared.tenant_id) as priority:
         draft, supplied = await write(
@@ -249,7 +251,7 @@ async def _answer(prepared: Prepared, *, tell: Tell, spent: Spent) -> Answer:
             spent=spent,
         )
     if draft.cut_short and allowed < brief.max_tokens:
-        raise QuotaSpent(renews_at=next_month())
+        raise QuotaSpent(renews_at=next_month(timezone.now()))
     return cite(draft=draft, passages=supplied)
 
 

@@ -22,7 +22,7 @@ from ambit.answers.prompt import (
     ungrounded_messages,
 )
 from ambit.answers.schemas import answerable, read_answer
-from ambit.answers.types import Cited, Draft, Event, GeneratorName, Retrieved, Tell, Usage, Written
+from ambit.answers.types import Cited, Draft, GeneratorName, Retrieved, Tell, Usage, Written
 from ambit.corpus.types import Passage
 from ambit.inference.embedding import embed_sentences
 from ambit.inference.tokens import context_tokens, count_tokens
@@ -65,10 +65,6 @@ class Spent:
 def as_usage(counts: TokenUsage) -> Usage:
     """Return the server's counts as an answer has them."""
     return Usage(counts.prompt_tokens, counts.completion_tokens, counts.cached_tokens)
-
-
-def nobody(_event: Event) -> None:
-    """Tell nobody."""
 
 
 async def write(

@@ -71,6 +71,10 @@ Event = Retrieved | Written | Cited
 Tell = Callable[[Event], None]
 
 
+def nobody(_event: Event) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Quote:
     """A span of one supplied passage; offsets count characters of the passage's text."""

@@ -20,7 +20,7 @@ from rest_framework.response import Response
 from ambit.access.clearance import clearance_for
 from ambit.answers import flow
 from ambit.answers.queries import get_answer
-from ambit.answers.types import Answer, Cited, Question, Retrieved, Tell, Written
+from ambit.answers.types import Answer, Cited, Question, Retrieved, Tell, Written, nobody
 from ambit.api import idempotency
 from ambit.api.asking import AskingView, read_schema
 from ambit.api.bodies import PublicId, Text, Whole
@@ -30,7 +30,7 @@ from ambit.api.problems import problem_body
 from ambit.api.routes_input import RoutedQuestionInput, read_routes
 from ambit.api.search import MAX_QUERY_LENGTH, PassageOutput, within
 from ambit.api.shapes import Output
-from ambit.api.streams import KEEP_ALIVE, Ended, event, event_stream, told
+from ambit.api.streams import KEEP_ALIVE, Failed, Made, event, event_stream, told
 from ambit.api.views import REPLAYED_HEADER, AmbitView, located
 from tenants.audit import record
 from tenants.ids import public_id
@@ -144,7 +144,7 @@ class AnswersView(AskingView):
         taken, prepared = begun
         if streams:
             return event_stream(self._events(taken, prepared))
-        saved = await self._made(taken, prepared, tell=flow.nobody)
+        saved = await self._made(taken, prepared, tell=nobody)
         return _rendered(saved.id, saved.answer)
 
     def question(self) -> Question:
@@ -195,9 +195,9 @@ class AnswersView(AskingView):
                     yield event("token", {"text": step.text})
                 case Cited():
                     yield event("citation", _pointer(step))
-                case Ended(made=None, error=error):
+                case Failed(error):
                     yield event("error", problem_body(error, request=self.request._request))  # noqa: SLF001 - DRF's wrapper
-                case Ended(made=saved):
+                case Made(saved):
                     body = AnswerOutput(saved.answer, context={"id": saved.id}).data
                     yield event("usage", body["usage"])
                     yield event("done", body)

@@ -25,7 +25,7 @@ from rest_framework.response import Response
 from ambit.access.clearance import clearance_for
 from ambit.adapters.queries import AdapterNotFound, adapters_for, usable_adapter
 from ambit.answers import flow
-from ambit.answers.types import Answer, Question, Tell, Written
+from ambit.answers.types import Answer, Question, Tell, Written, nobody
 from ambit.api.answers import ASKS, citations_of
 from ambit.api.asking import AskingView, ModelNotFound, read_schema
 from ambit.api.chat_shapes import CompletionInput, CompletionOutput, ModelOutput, ModelsOutput, Said
@@ -34,7 +34,7 @@ from ambit.api.permissions import Policy
 from ambit.api.problems import problem_body
 from ambit.api.routes_input import read_routes
 from ambit.api.search import within
-from ambit.api.streams import KEEP_ALIVE, Ended, event_stream, told, unnamed
+from ambit.api.streams import KEEP_ALIVE, Failed, Made, event_stream, told, unnamed
 from ambit.api.views import AmbitView
 from ambit.metering.types import Kind
 from tenants.ids import parse_id, public_id
@@ -43,20 +43,18 @@ MODEL = "ambit"
 DONE = b"data: [DONE]\n\n"
 
 
-class OpenAiErrors:
+class OpenAiView(AmbitView):
     """Adds to every problem the member `error` that OpenAI's clients read."""
 
-    def handle_exception(self, exc: Exception) -> HttpResponseBase:
+    def handle_exception(self, exc: Exception) -> Response:
         """Answer the problem in both shapes at once."""
-        response: Any = super().handle_exception(exc)  # type: ignore[misc]  # of the view beside
-        if not isinstance(response, HttpResponse):
-            return response  # type: ignore[no-any-return]
+        response = super().handle_exception(exc)
         body = json.loads(response.content)
         response.content = json.dumps(body | {"error": as_error(body)}).encode()
         return response
 
 
-class CompletionsView(OpenAiErrors, AskingView):
+class CompletionsView(OpenAiView, AskingView):
     """Chat completions."""
 
     policies = {"POST": ASKS}
@@ -79,7 +77,7 @@ class CompletionsView(OpenAiErrors, AskingView):
         if asked["stream"]:
             with_usage = bool((asked["stream_options"] or {}).get("include_usage"))
             return event_stream(self._chunks(prepared, asked["model"], with_usage=with_usage))
-        saved = await self._made(prepared, tell=flow.nobody)
+        saved = await self._made(prepared, tell=nobody)
         return Response(_completion(saved.id, saved.answer, model=asked["model"]))
 
     def question(self) -> Question:
@@ -124,11 +122,11 @@ class CompletionsView(OpenAiErrors, AskingView):
                 case Written():
                     n_shown += len(step.text)
                     yield chunk(delta={"content": step.text})
-                case Ended(made=None, error=error):
+                case Failed(error):
                     body = problem_body(error, request=self.request._request)  # noqa: SLF001 - DRF's wrapper
                     yield unnamed({"error": as_error(body)})
                     return
-                case Ended(made=saved):
+                case Made(saved):
                     for piece in _ending(chunk, saved, n_shown=n_shown, with_usage=with_usage):
                         yield piece
 
@@ -139,7 +137,7 @@ class CompletionsView(OpenAiErrors, AskingView):
         return saved
 
 
-class ModelsView(OpenAiErrors, AmbitView):
+class ModelsView(OpenAiView):
     """What may be named as `model`."""
 
     policies = {"GET": Policy("answers")}
@@ -153,7 +151,7 @@ class ModelsView(OpenAiErrors, AmbitView):
         return Response({"object": "list", "data": [_model(id) for id in (MODEL, *adapters)]})
 
 
-class ModelView(OpenAiErrors, AmbitView):
+class ModelView(OpenAiView):
     """One of them."""
 
     policies = {"GET": Policy("answers")}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
@@ -27,12 +28,18 @@ HEADERS = {
 T = TypeVar("T")
 
 
-class Ended(Generic[T]):
-    """The last that is told: what was made, or why nothing was."""
+@dataclass(frozen=True, slots=True)
+class Made(Generic[T]):
+    """The last that is told: what was made."""
 
-    def __init__(self, *, made: T | None = None, error: Exception | None = None) -> None:
-        self.made = made
-        self.error = error
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The last that is told: why nothing was made."""
+
+    error: Exception
 
 
 def event_stream(pieces: AsyncIterator[bytes]) -> StreamingHttpResponse:
@@ -52,13 +59,13 @@ def unnamed(data: Any) -> bytes:
     return f"data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
 
 
-async def told(work: Callable[[Tell], Awaitable[T]]) -> AsyncIterator[Event | Ended[T] | None]:
+async def told(work: Callable[[Tell], Awaitable[T]]) -> AsyncIterator[Event | Made[T] | Failed | None]:
     """Yield what the work tells, then how it ended; None where nothing happened for a while.
 
     Leaving early cancels the work. Whoever has not read all within AMBIT_STREAM_READ_S after its end
     is cancelled.
     """
-    waiting: asyncio.Queue[Event | Ended[T]] = asyncio.Queue()
+    waiting: asyncio.Queue[Event | Made[T] | Failed] = asyncio.Queue()
     reader = asyncio.current_task()
     loop = asyncio.get_running_loop()
     given_up: asyncio.TimerHandle | None = None
@@ -66,10 +73,9 @@ async def told(work: Callable[[Tell], Awaitable[T]]) -> AsyncIterator[Event | En
     async def do() -> None:
         nonlocal given_up
         try:
-            ended = Ended(made=await work(waiting.put_nowait))
+            waiting.put_nowait(Made(await work(waiting.put_nowait)))
         except Exception as error:  # noqa: BLE001 - the edge: every exception becomes an event
-            ended = Ended(error=error)
-        waiting.put_nowait(ended)
+            waiting.put_nowait(Failed(error))
         if reader is not None:
             given_up = loop.call_later(settings.AMBIT_STREAM_READ_S, reader.cancel)
 
@@ -84,7 +90,7 @@ async def told(work: Callable[[Tell], Awaitable[T]]) -> AsyncIterator[Event | En
                 yield None
                 continue
             yield step
-            if isinstance(step, Ended):
+            if isinstance(step, Made | Failed):
                 return
     finally:
         if given_up is not None:

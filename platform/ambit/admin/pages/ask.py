@@ -14,19 +14,20 @@ from django import forms
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from ambit.access.clearance import clearance_for
 from ambit.access.queries import list_collections_as_custodian
 from ambit.access.types import CollectionView
 from ambit.admin.forms import PlainForm, picker
 from ambit.admin.page import here, page, show
 from ambit.admin.people import Suggestion, member_suggestions
-from ambit.answers.flow import Prepared, generate, prepare
-from ambit.answers.retrieve import still_visible
+from ambit.answers.flow import Prepared, discard, generate, prepare, still_covered
 from ambit.answers.services import withheld
-from ambit.answers.types import Answer
+from ambit.answers.types import Answer, Question
 from ambit.corpus.types import Filters
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable, embed_query
 from ambit.inference.vllm import GenerationRefused, GenerationTimedOut, GenerationUnavailable
+from ambit.metering.buckets import LimitsUnavailable
+from ambit.metering.limits import QuotaSpent
+from ambit.metering.turns import NoTurn
 from tenants.audit import acting_as, current_actor, record
 from tenants.ids import parse_id, public_id
 from tenants.models import Member
@@ -128,10 +129,12 @@ def _asked(tenant_id: UUID, values: dict[str, object]) -> Outcome:
         with tenant_scope(tenant_id):
             prepared = prepare(
                 member_id=member.pk,
-                question=question,
+                question=Question(
+                    question,
+                    k=int(str(values["k"])),
+                    filters=Filters(collection_ids=(chosen,) if chosen else None),
+                ),
                 embedding=embedding,
-                k=int(str(values["k"])),
-                filters=Filters(collection_ids=(chosen,) if chosen else None),
             )
             record(
                 "admin.asked_as",
@@ -152,16 +155,21 @@ def _asked(tenant_id: UUID, values: dict[str, object]) -> Outcome:
             return Outcome(member, prepared, None, f"The model took too long. {FOUND}")
         except (GenerationRefused, EmbeddingRefused):
             return Outcome(member, prepared, None, f"The model refused to answer. {FOUND}")
+        except QuotaSpent:
+            return Outcome(member, prepared, None, f"This month's tokens are spent. {FOUND}")
+        except (NoTurn, LimitsUnavailable):
+            return Outcome(member, prepared, None, f"The model has no place free now. {FOUND}")
         return _while_visible(tenant_id, member, prepared, answer)
 
 
 def _while_visible(tenant_id: UUID, member: Member, prepared: Prepared, answer: Answer) -> Outcome:
     """Show nothing that the member lost while the answer was written, and keep nothing in its name."""
     with tenant_scope(tenant_id):
-        clearance = clearance_for(member_id=member.pk)
-        if still_visible(clearance=clearance, passages=prepared.passages):
+        discard(prepared, answer)
+        if not answer.withheld and still_covered(prepared):
             return Outcome(member, prepared, answer)
-    return Outcome(member, replace(prepared, passages=()), withheld(answer))
+    nothing = replace(prepared, brief=replace(prepared.brief, passages=()))
+    return Outcome(member, nothing, withheld(answer))
 
 
 def _embedded(question: str) -> list[float]:
