@@ -45,6 +45,7 @@ from ambit.inference.vllm import (
 )
 from ambit.metering import services as metering
 from ambit.metering.limits import QuotaSpent, tokens_left
+from ambit.metering.queries import next_month
 from ambit.metering.turns import turn
 from ambit.metering.types import Kind, Outcome
 from tenants.audit import record
