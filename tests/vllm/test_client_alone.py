@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import pytest
+import yaml
 from pytest_django.fixtures import Settings
 
 from ambit.inference import connections, stream, vllm
@@ -288,3 +289,16 @@ def test_what_the_tests_start_is_what_the_readme_recommends(flag: str) -> None:
 @pytest.mark.parametrize("flag", CPU_FLAGS)
 def test_what_only_a_cpu_needs_is_not_recommended(flag: str) -> None:
     assert f"\n  {flag}" not in README.read_text()
+
+
+def test_what_compose_starts_is_what_the_tests_start() -> None:
+    services = yaml.safe_load((README.parent / "compose.yaml").read_text())["services"]
+    (command,) = services["vllm"]["command"]
+    image, _, version = services["vllm"]["image"].rpartition(":v")
+
+    assert [flag for flag in (*RECOMMENDED_FLAGS, *ADAPTER_FLAGS[:1]) if flag not in command] == []
+    assert image == "vllm/vllm-openai"
+    assert tuple(map(int, version.split("."))) >= (0, 33, 0)
+    assert services["vllm"]["networks"] == ["inner"], "the proxy is the one way to it"
+    assert [name for name, service in services.items() if "ports" in service] == []
+    assert {tuple(service["profiles"]) for service in services.values()} == {("gpu",)}
