@@ -30,9 +30,11 @@ from ambit.jobs.kinds import ERASE, INGEST_VERSION
 from ambit.jobs.models import Job
 from ambit.jobs.services import Claim, claim, enqueue
 from tenants.models import Account, IdempotencyKey, Member
+from tenants.queries import list_keys
 from tenants.services import create_member, create_member_key
 from tests.cast import NOT_FOR_WORKERS
 from tests.database.adapting import make_live
+from tests.database.metering import used
 from tests.database.worlds import (
     Passage,
     grant,
@@ -368,3 +370,6 @@ def _leave_traces(town: Town) -> None:
         keep_from_workers()
     for member_id in (town.alice, town.bob):
         redis().set(f"calls:{member_id}", 1, ex=300)
+        with working(town.tenant_id):
+            (key,) = list_keys(member_id=member_id)
+        used(town.tenant_id, member_id, key_id=key.pk)

@@ -25,6 +25,7 @@ from ambit.export.models import ExportItem
 from ambit.jobs.kinds import OFFBOARD
 from ambit.jobs.models import Job
 from ambit.jobs.services import Claim, claim
+from ambit.metering.models import Limit
 from ambit.notices.services import announce, create_webhook
 from tenants.audit import Actor, acting_as
 from tenants.models import Tenant
@@ -60,6 +61,7 @@ def full_town() -> Town:
         place_restriction(subject=None, document_ids=[town.about_namesake], reason="disputed")
         set_retention(days={"answers": 3650})
         set_policy(rules="Say nothing of Harbor Street.", tone="formal", language="de")
+        Limit.objects.create(tokens_per_month=10**6)
         keep_from_workers()
     closed = file_for(town)
     work_on(town.tenant_id, closed)

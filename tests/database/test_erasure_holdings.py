@@ -47,6 +47,7 @@ HARMLESS = [
     "smallint",
     "integer",
     "bigint",
+    "date",
     "timestamp with time zone",
 ]
 
@@ -91,6 +92,8 @@ def test_every_holding_finds_destroys_and_looks_again(forgotten: Forgotten) -> N
         "chunk_texts": 9,
         "answers": 3,
         "adapters": 1,
+        # One, and the sum of its day.
+        "uses": 2,
         "declared_subjects": 4,
         "mentions": 6,
         "grants": 1,
@@ -141,9 +144,17 @@ def test_nothing_else_in_the_tenant_is_touched(town: Town, superuser: psycopg.Co
         for row in before[table] ^ after[table]
         if not any(one in row for one in covered)
     ]
-    # Her document's job names its version, and her mark as uploader is gone from a kept document.
-    assert {table for table, _ in touched} <= {"corpus_document"}
-    assert all(str(town.uploaded_by_alice) in row for _, row in touched)
+    # Her document's job names its version, her mark as uploader is gone from a kept document, and of what she used
+    # the figures are left.
+    assert {table for table, _ in touched} <= {
+        "corpus_document",
+        "metering_use",
+        "metering_useday",
+    }
+    assert all(
+        str(town.uploaded_by_alice) in row for table, row in touched if table == "corpus_document"
+    )
+    assert not any(str(town.bob) in row for table, row in touched if table != "corpus_document")
     assert documents_seen(town) == {
         town.uploaded_by_alice,
         town.about_bob,

@@ -132,7 +132,7 @@ def test_keys_hold_ids_and_numbers_and_go_by_themselves(metered: Metered, redis:
     take([bucket])
 
     assert re.fullmatch(r"ambit\.rate\.\{[0-9a-f-]{36}\}\.[0-9a-f-]{36}", bucket.key)
-    assert str(redis.get(bucket.key), "ascii").isdecimal()  # type: ignore[arg-type]  # bytes
+    assert str(redis.get(bucket.key), "ascii").isdecimal()
     assert 0 < redis.pttl(bucket.key) <= 12_000  # type: ignore[operator]  # a number
 
 

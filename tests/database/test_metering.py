@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, connections, transaction
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -16,6 +16,9 @@ from ambit.config.runtime.supervisor import Stack
 from ambit.metering.models import Use, UseDay, UseMonth
 from ambit.metering.queries import tokens_used
 from ambit.metering.services import close_abandoned, forget_old_uses, open_use
+from ambit.metering.upkeep import keep_uses
+from tenants.audit import Actor, acting_as
+from tenants.models import Tenant
 from tenants.scope import NoTenantScope, tenant_scope
 from tests.database.metering import Metered, closed, make_metered, opened, sums, used
 from tests.database.worlds import working
@@ -274,6 +277,48 @@ def test_a_member_sees_its_own_uses_alone(metered: Metered) -> None:
     with tenant_scope(metered.tenant_id):
         assert not Use.objects.exists()
         assert not UseDay.objects.exists()
+
+
+def test_upkeep_closes_what_was_left_open_in_every_tenant_and_forgets_what_is_old(
+    metered: Metered, settings: Settings
+) -> None:
+    settings.AMBIT_USES_DAYS = 10
+    other, ended = make_metered(), make_metered()
+    left = [opened(one.tenant_id, one.alice) for one in (metered, other, ended)]
+    for one, use_id in zip((metered, other, ended), left, strict=True):
+        age(one.tenant_id, use_id, hours=1)
+    old = used(other.tenant_id, other.bob)
+    age(other.tenant_id, old, days=11)
+    with acting_as(Actor("operator", None)):
+        Tenant.objects.using("operator").filter(pk=ended.tenant_id).update(
+            closing_at=timezone.now()
+        )
+
+    # Other tests' tenants may have something to be kept as well.
+    kept = keep_uses()
+
+    assert kept.n_abandoned >= 2
+    assert kept.n_forgotten >= 1
+    for one in (metered, other):
+        of_uses, of_days, of_months = sums(one.tenant_id)
+        assert of_days["estimated"] == 1
+        assert of_months == of_days["prompt_tokens"] + of_days["completion_tokens"]
+    with working(other.tenant_id, custody=True):
+        assert not Use.objects.filter(pk=old).exists()
+    with tenant_scope(ended.tenant_id, custody=True):
+        assert Use.objects.get().outcome == ""
+
+
+def test_the_dispatcher_reads_when_and_of_which_tenant_and_nothing_else(metered: Metered) -> None:
+    used(metered.tenant_id, metered.alice)
+
+    for column in ("member_id", "key_id", "model", "prompt_tokens"):
+        with (
+            pytest.raises(DatabaseError, match="permission denied"),
+            transaction.atomic(using="dispatch"),
+            connections["dispatch"].cursor() as cursor,
+        ):
+            cursor.execute(f"SELECT {column} FROM metering_use")  # noqa: S608 - fixed names
 
 
 def _in_thread(work: object) -> None:

@@ -28,7 +28,11 @@ SAVED_ANSWERS = ("answers_exchange", "answers_exchangepassage", "metering_use", 
 # Only the sequencer adds to these, and nobody changes them.
 PROOFS = ("audit_log", "audit_leaf", "audit_subtree", "audit_checkpoint")
 REACHED_BY = {
-    "ambit_dispatch": {"jobs_job": {"SELECT"}, "erasure_tombstone": {"SELECT", "INSERT"}},
+    "ambit_dispatch": {
+        "jobs_job": {"SELECT"},
+        "erasure_tombstone": {"SELECT", "INSERT"},
+        "metering_use": {"SELECT"},
+    },
     "ambit_operator": {
         "tenants_tenant": {"SELECT", "INSERT", "UPDATE", "DELETE"},
         "tenants_account": {"SELECT", "INSERT", "UPDATE", "DELETE"},

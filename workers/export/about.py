@@ -15,8 +15,8 @@ from workers.export.types import Found
 
 FILES = {
     "about.json": "this file",
-    "person.json": "your record as a member, groups, keys, sign-in, holds, erasures, and what the"
-    " audit trail has of you",
+    "person.json": "your record as a member, groups, keys, sign-in, holds, erasures, how often you asked"
+    " for an answer, and what the audit trail has of you",
     "documents.json": "the documents that are declared to be about you, and who got them",
     "answers.json": "your questions and their answers",
     "originals/": "the files of these documents, as they were uploaded",
@@ -33,6 +33,8 @@ SOURCES = [
 RETENTION = [
     "Documents, and all that is made from them: until they are deleted or erased{documents}.",
     "Questions and answers: until you, or a document they were made from, are erased{answers}.",
+    "That you asked a model, when and how many tokens it took: {uses_days} days; the sums of each day, by whom,"
+    " until you are erased.",
     "Who acted on what, in the audit trail: {audit_days} days; that it happened stays as a proof.",
     "This archive on our side: {export_days} days, or until an erasure of anything in it.",
 ]
@@ -98,5 +100,6 @@ def _retention(found: Found) -> list[str]:
     days = {
         "audit_days": settings.AMBIT_AUDIT_VALUES_DAYS,
         "export_days": settings.AMBIT_EXPORT_DAYS,
+        "uses_days": settings.AMBIT_USES_DAYS,
     }
     return [line.format(**days, **by_age) for line in RETENTION]

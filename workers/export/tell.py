@@ -9,6 +9,7 @@ from uuid import UUID
 from ambit.corpus.disclosure import people_declared
 from ambit.erasure.exports import cases_about, restrictions_about
 from ambit.export.types import Order
+from ambit.metering.queries import count_uses_of
 from ambit.notices.queries import notices_of
 from tenants.disclosure import disclose_member, events_about, other_members, service_keys
 from tenants.ids import public_id
@@ -74,6 +75,7 @@ def _person(found: Found, screen: Screen) -> dict[str, Any]:
     return {
         "member": told,
         "being_erased": person.member_is_being_erased,
+        "uses_of_models": count_uses_of(person.member.id) if person.member else 0,
         "erasures": [
             {
                 "id": public_id("erasure", case.id) if case.id else None,

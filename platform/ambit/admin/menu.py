@@ -27,6 +27,7 @@ MENU: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         (
             Entry("Home", "home", "index"),
             Entry("Tenants", "domain", "tenants"),
+            Entry("Usage", "monitoring", "usage"),
         ),
     ),
     (

@@ -29,10 +29,9 @@ from ambit.admin.signin import TooManyGuesses
 from tenants.models import Account
 
 PAGE_MODULES = (
-    "home", "tenants", "offboarding", "members", "keys", "groups", "collections", "documents", "upload",
+    "home", "tenants", "limits", "offboarding", "members", "keys", "groups", "collections", "documents", "upload",
     "readers", "sight", "ask", "erasures", "erasure_steps", "exports", "holds", "retention",
-    "adapters",
-    "events", "trail",
+    "adapters", "events", "trail", "usage",
 )  # fmt: skip
 
 

@@ -17,11 +17,9 @@ from ambit.corpus.canary import CANARY_TENANT
 from ambit.metering.limits import forget_limits
 from ambit.metering.queries import view_limits_of
 from ambit.metering.services import set_limits
-from ambit.metering.types import LimitsView, OwnLimits
+from ambit.metering.types import MAX_PER_MINUTE, MAX_PER_MONTH, LimitsView, OwnLimits
 from tenants.queries import TenantNotFound
 
-MAX_PER_MINUTE = 1_000_000
-MAX_PER_MONTH = 10**15
 DEFAULT = "null, or not sent: the deployment's; 0: no limit."
 
 

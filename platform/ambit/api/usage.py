@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-from datetime import UTC, date, timedelta
+from datetime import UTC, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -24,15 +22,14 @@ from ambit.api.pagination import page_of_all
 from ambit.api.permissions import Caller, Policy
 from ambit.api.shapes import Output, PageQuery, page_shape, paged
 from ambit.api.views import AmbitView
-from ambit.metering.queries import SUMS, list_usage, this_month
+from ambit.metering.queries import list_usage, this_month
+from ambit.metering.tables import usage_csv, usage_file_name
 from ambit.metering.types import GROUPS, GroupName, Usage
 from tenants.models import Role
 
 READS = Policy("usage", needs_member=False)
 MAX_DAYS = 400
 CSV = "text/csv"
-# What a spreadsheet would take for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class UsageQuery(AsQuery, PageQuery):
@@ -135,10 +132,19 @@ class UsageView(AmbitView):
             member_id=_whose(self.caller),
         )
         if asked["as"] == "csv" or CSV in request.headers.get("Accept", ""):
-            return _as_csv(rows, groups=asked["group_by"], first=asked["from"], last=asked["to"])
+            return _file(rows, asked)
         page = page_of_all(rows, cursor=asked.get("cursor"), limit=asked["limit"], id_of=_place_of)
         days = {"from": asked["from"].isoformat(), "to": asked["to"].isoformat()}
         return Response({**days, **paged(page, UsageOutput)})
+
+
+def _file(rows: list[Usage], asked: dict[str, Any]) -> HttpResponse:
+    name = usage_file_name(asked["from"], asked["to"])
+    return HttpResponse(
+        usage_csv(rows, groups=asked["group_by"]),
+        content_type=f"{CSV}; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
 
 
 def _whose(caller: Caller | None) -> UUID | None:
@@ -154,27 +160,3 @@ def _place_of(row: Usage) -> UUID:
         str(getattr(row, name)) for name in ("day", "member_id", "key_id", "model", "kind")
     )
     return UUID(bytes=hashlib.sha256(named.encode()).digest()[:16])
-
-
-def _as_csv(
-    rows: list[Usage], *, groups: tuple[GroupName, ...], first: date, last: date
-) -> HttpResponse:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([*groups, *SUMS])
-    for row in rows:
-        shown = UsageOutput(row).data
-        writer.writerow([_cell(shown[name]) for name in (*groups, *SUMS)])
-    name = f"usage-{first}-{last}.csv"
-    return HttpResponse(
-        text.getvalue(),
-        content_type=f"{CSV}; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
-
-
-def _cell(value: Any) -> Any:
-    """Return a value that no spreadsheet computes."""
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return "" if value is None else value

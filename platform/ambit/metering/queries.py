@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from ambit.metering.models import Limit, Use, UseDay, UseMonth
+from ambit.metering.tables import SUMS
 from ambit.metering.types import GroupName, Limits, LimitsView, OwnLimits, Usage
 from tenants.queries import OPERATOR, TenantNotFound, is_tenant_open
 from tenants.scope import current_tenant_id, custody_scope, member_scope, tenant_scope
@@ -22,16 +24,6 @@ COLUMNS: dict[GroupName, str] = {
     "model": "model",
     "kind": "kind",
 }
-SUMS = (
-    "requests",
-    "unfinished",
-    "estimated",
-    "passages",
-    "retrieval_ms",
-    "prompt_tokens",
-    "cached_tokens",
-    "completion_tokens",
-)
 
 
 def list_usage(
@@ -103,18 +95,20 @@ def get_own_limits() -> OwnLimits:
 
 def get_limits() -> Limits:
     """Return what is in force for the tenant in scope."""
-    own = get_own_limits()
+    return _in_force(get_own_limits())
+
+
+def _in_force(own: OwnLimits) -> Limits:
+    given = {name: value for name, value in asdict(own).items() if value is not None}
+    return replace(_deployments(), **given)
+
+
+def _deployments() -> Limits:
     return Limits(
-        requests_per_minute=_given(own.requests_per_minute, settings.AMBIT_REQUESTS_PER_MINUTE),
-        member_requests_per_minute=_given(
-            own.member_requests_per_minute, settings.AMBIT_MEMBER_REQUESTS_PER_MINUTE
-        ),
-        tokens_per_month=_given(own.tokens_per_month, settings.AMBIT_TOKENS_PER_MONTH),
+        requests_per_minute=settings.AMBIT_REQUESTS_PER_MINUTE,
+        member_requests_per_minute=settings.AMBIT_MEMBER_REQUESTS_PER_MINUTE,
+        tokens_per_month=settings.AMBIT_TOKENS_PER_MONTH,
     )
-
-
-def _given(own: int | None, deployments: int) -> int:
-    return deployments if own is None else own
 
 
 def next_month(now: datetime) -> datetime:
@@ -125,7 +119,9 @@ def next_month(now: datetime) -> datetime:
 
 def view_limits() -> LimitsView:
     """Return the limits of the tenant in scope, with how much of the month is used."""
-    return LimitsView(get_own_limits(), get_limits(), tokens_used(), next_month(timezone.now()))
+    own = get_own_limits()
+    renews_at = next_month(timezone.now())
+    return LimitsView(own, _deployments(), _in_force(own), tokens_used(), renews_at)
 
 
 def view_limits_of(*, tenant_id: UUID) -> LimitsView:

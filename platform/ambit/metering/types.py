@@ -13,6 +13,11 @@ Outcome = Literal["finished", "cancelled", "failed", "withheld", "stopped"]
 ABANDONED = "abandoned"
 
 
+# The highest limits that can be set.
+MAX_PER_MINUTE = 1_000_000
+MAX_PER_MONTH = 10**15
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a tenant may ask for, the deployment's values filled in; 0: as much as it wants."""
@@ -36,6 +41,7 @@ class LimitsView:
     """A tenant's limits as they are shown: what was set for it, what is in force, and how much of the month is used."""
 
     own: OwnLimits
+    deployment: Limits
     in_force: Limits
     tokens_used: int
     renews_at: datetime

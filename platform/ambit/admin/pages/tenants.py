@@ -27,6 +27,7 @@ from ambit.admin.listing import page_of
 from ambit.admin.page import page, show, to
 from ambit.corpus.canary import CANARY_TENANT
 from ambit.keys.keyring import create_tenant_keys
+from ambit.metering.queries import months_of_tenants
 from tenants.models import Tenant
 from tenants.queries import OPERATOR
 from tenants.scope import tenant_scope
@@ -81,8 +82,10 @@ def tenants(request: HttpRequest) -> HttpResponseBase:
         found = found.filter(suspended_at__isnull=state == "active", closing_at__isnull=True)
     elif state == "closed":
         found = found.filter(closing_at__isnull=False)
+    rows = page_of(request, found)
+    used = months_of_tenants([one.pk for one in rows])
     return show(
-        request, "tenants.html", title="Tenants", rows=page_of(request, found),
+        request, "tenants.html", title="Tenants", rows=rows, lines=[(one, used.get(one.pk, 0)) for one in rows],
         q=text, state=state, filtered=bool(text or state),
     )  # fmt: skip
 
@@ -112,10 +115,11 @@ def tenant_new(request: HttpRequest) -> HttpResponseBase:
 @page("tenants/<ambit_tenant:tenant_id>/", name="tenant", roles=ROLES)
 def tenant(request: HttpRequest, tenant_id: UUID) -> HttpResponseBase:
     """Show a tenant's record."""
-    found = get_any_tenant(tenant_id=_real(tenant_id))
+    found = get_any_tenant(tenant_id=real_tenant(tenant_id))
     return show(
         request, "tenant.html", title=found.name or "Closed tenant", trail=[("Tenants", reverse("admin:tenants"))],
         tenant=found, has_sign_ins=has_sign_ins(tenant_id=tenant_id),
+        tokens=months_of_tenants([tenant_id]).get(tenant_id, 0),
     )  # fmt: skip
 
 
@@ -127,7 +131,7 @@ def tenant(request: HttpRequest, tenant_id: UUID) -> HttpResponseBase:
 )
 def tenant_administrator(request: HttpRequest, tenant_id: UUID) -> HttpResponseBase:
     """Make a tenant's first administrator, where it has no sign-in yet."""
-    found = get_any_tenant(tenant_id=_real(tenant_id))
+    found = get_any_tenant(tenant_id=real_tenant(tenant_id))
     form = AdministratorForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
@@ -155,7 +159,7 @@ def tenant_administrator(request: HttpRequest, tenant_id: UUID) -> HttpResponseB
 )
 def tenant_suspension(request: HttpRequest, tenant_id: UUID) -> HttpResponseBase:
     """Suspend a tenant, or resume it."""
-    found = get_any_tenant(tenant_id=_real(tenant_id))
+    found = get_any_tenant(tenant_id=real_tenant(tenant_id))
     suspend = found.suspended_at is None
     if request.method == "POST":
         set_tenant_suspended(tenant_id=tenant_id, suspended=suspend)
@@ -178,7 +182,7 @@ def tenant_suspension(request: HttpRequest, tenant_id: UUID) -> HttpResponseBase
     )  # fmt: skip
 
 
-def _real(tenant_id: UUID) -> UUID:
+def real_tenant(tenant_id: UUID) -> UUID:
     """Return the id; the canary is nobody's customer and answers like a missing one."""
     return UUID(int=0) if tenant_id == CANARY_TENANT else tenant_id
 

@@ -42,6 +42,12 @@ def when(at: datetime | None, missing: str = "–") -> SafeString:
     )
 
 
+@register.filter
+def grouped(number: int | None) -> str:
+    """Show a number with its thousands apart."""
+    return "–" if number is None else f"{number:,}"
+
+
 @register.simple_tag
 def copyable(kind: str, value: UUID | str | None, *, short: bool = False) -> SafeString:
     """Show an id with a button that copies it whole."""
