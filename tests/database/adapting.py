@@ -63,7 +63,7 @@ def weights(header: dict[str, Any] | None = None, *, n_bytes: int | None = None)
     """Return a safetensors file of zeros."""
     said = tensors() if header is None else header
     head = json.dumps({"__metadata__": {"format": "pt"}, **said}).encode()
-    ends = [entry["data_offsets"][1] for entry in said.values()]
+    ends = [entry.get("data_offsets", [0, 0])[1] for entry in said.values()]
     return len(head).to_bytes(8, "little") + head + bytes(max(ends) if n_bytes is None else n_bytes)
 
 
