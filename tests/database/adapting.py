@@ -20,7 +20,7 @@ from ambit.adapters.services import (
     register_adapter,
     write_weights,
 )
-from ambit.adapters.types import TrainedOn
+from ambit.adapters.types import Registered, TrainedOn
 from ambit.adapters.weights import LoraConfig, check_tensors, read_config
 from ambit.corpus.queries import current_versions
 from ambit.jobs.kinds import PLACE_ADAPTER
@@ -63,7 +63,7 @@ def weights(header: dict[str, Any] | None = None, *, n_bytes: int | None = None)
     """Return a safetensors file of zeros."""
     said = tensors() if header is None else header
     head = json.dumps({"__metadata__": {"format": "pt"}, **said}).encode()
-    ends = [entry["data_offsets"][1] for entry in said.values()]
+    ends = [entry.get("data_offsets", [0, 0])[1] for entry in said.values()]
     return len(head).to_bytes(8, "little") + head + bytes(max(ends) if n_bytes is None else n_bytes)
 
 
@@ -73,26 +73,32 @@ def lora_config(**changed: Any) -> LoraConfig:
     return read_config(data, base=str((CONFIG | changed)["base_model_name_or_path"]), max_rank=16)
 
 
-def register(
+def start(
     tenant_id: UUID, by: UUID, documents: Sequence[UUID], *, name: str = "Letters"
-) -> UUID:
-    """Register an adapter trained on the current versions of documents, weights stored."""
+) -> Registered:
+    """Make the row and the manifest of a candidate trained on current versions, in the transaction in hand."""
     config, data = lora_config(), weights()
     check_tensors(BytesIO(data), size=len(data), config=config)
     with working(tenant_id):
         clearance = clearance_for(member_id=by)
         found = current_versions(document_ids=documents, clearance=clearance)
-        made = register_adapter(
+        trained_on = [TrainedOn(one, found[one].number if one in found else 1) for one in documents]
+        return register_adapter(
             name=name,
             config=config,
             sha256=hashlib.sha256(data).hexdigest(),
             n_bytes=len(data),
-            trained_on=[
-                TrainedOn(one, found[one].number if one in found else 1) for one in documents
-            ],
+            trained_on=trained_on,
             clearance=clearance,
         )
-    write_weights(made, config=config, weights=[data])
+
+
+def register(
+    tenant_id: UUID, by: UUID, documents: Sequence[UUID], *, name: str = "Letters"
+) -> UUID:
+    """Register an adapter trained on the current versions of documents, weights stored."""
+    made = start(tenant_id, by, documents, name=name)
+    write_weights(made, config=lora_config(), weights=[weights()])
     with working(tenant_id):
         finish_registration(made)
     return made.id

