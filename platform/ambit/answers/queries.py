@@ -99,4 +99,5 @@ def _answer(values: dict[str, Any]) -> Answer:
         citations=citations,
         unsupported=tuple(values["unsupported"]),
         usage=Usage(**values["usage"]),
+        groundedness=values.get("groundedness"),
     )

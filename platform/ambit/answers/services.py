@@ -22,7 +22,9 @@ FIELD = "exchange"
 
 def withheld(answer: Answer) -> Answer:
     """Return the answer emptied, because what it was made from is out of the asker's reach."""
-    return replace(answer, text=WITHHELD, abstained=True, citations=(), unsupported=())
+    return replace(
+        answer, text=WITHHELD, abstained=True, citations=(), unsupported=(), groundedness=None
+    )
 
 
 def save_exchange(

@@ -67,3 +67,6 @@ class Answer:
     # Sentences of a model's text that no citation supports.
     unsupported: tuple[str, ...] = field(repr=False)
     usage: Usage
+    # Share of its sentences that their citations support, quotes always; None for an abstention and
+    # for what was saved before this was looked at.
+    groundedness: float | None = None
