@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ambit.answers import support
+from ambit.answers.ground import ground
 from ambit.answers.markers import checked, renumbered
 from ambit.answers.plain import tidied
 from ambit.answers.sentences import sentences
@@ -43,9 +44,13 @@ def cite(*, draft: Draft, passages: Sequence[Passage]) -> Answer:
     if draft.generator == "extractive":
         citations = tuple(_from_quotes(draft=draft, passages=passages, cited=cited))
         unsupported: tuple[str, ...] = ()
+        groundedness = 1.0
     else:
         citations = tuple(_from_sentences(text=text, passages=passages, cited=cited))
-        unsupported = tuple(_unsupported(text=text, passages=passages, cited=cited))
+        found = ground(text=text, passages=passages, cited=cited)
+        # Each as it stands: a sentence that cites nothing, or says what its passages do not.
+        unsupported = tuple(text[s.start : s.end] for s in found.sentences if not s.supported)
+        groundedness = found.share_supported
     unique: dict[tuple[int, str], Citation] = {}
     for citation in citations:
         unique.setdefault((citation.marker, citation.quote), citation)
@@ -55,6 +60,7 @@ def cite(*, draft: Draft, passages: Sequence[Passage]) -> Answer:
         abstained=False,
         citations=tuple(sorted(unique.values(), key=lambda c: c.marker)),
         unsupported=unsupported,
+        groundedness=groundedness,
     )
 
 
@@ -65,6 +71,7 @@ def _answer(
     abstained: bool,
     citations: tuple[Citation, ...],
     unsupported: tuple[str, ...],
+    groundedness: float | None = None,
 ) -> Answer:
     return Answer(
         text=text,
@@ -73,13 +80,14 @@ def _answer(
         citations=citations,
         unsupported=unsupported,
         usage=draft.usage,
+        groundedness=groundedness,
         value=draft.value,
         cut_short=draft.cut_short,
     )
 
 
 def _of_value(*, draft: Draft, passages: Sequence[Passage]) -> Answer:
-    spans, unsupported, _ = spans_behind(draft.value, passages=passages)
+    spans, unsupported, n_said = spans_behind(draft.value, passages=passages)
     cited = list(dict.fromkeys(index for index, _, _ in spans))
     citations = [
         _citation(passages[index], marker=cited.index(index) + 1, start=start, end=end)
@@ -91,6 +99,7 @@ def _of_value(*, draft: Draft, passages: Sequence[Passage]) -> Answer:
         abstained=False,
         citations=tuple(sorted(citations, key=lambda c: c.marker)),
         unsupported=tuple(unsupported),
+        groundedness=1 - len(unsupported) / n_said if n_said else None,
     )
 
 
@@ -129,17 +138,6 @@ def _from_sentences(
             start, end = support.best_sentence(claim, text=passage.text)
             if start < end:
                 yield _citation(passage, marker=marker, start=start, end=end)
-
-
-def _unsupported(*, text: str, passages: Sequence[Passage], cited: list[int]) -> Iterator[str]:
-    """Yield, as it stands, each sentence that cites nothing or says what its passages do not."""
-    for statement, markers in _statements(text):
-        sources = [passages[cited[marker - 1]] for marker in markers]
-        # The title and the heading belong to what was shown as the passage.
-        shown = "\n".join(f"{p.title}\n{p.section}\n{p.text}" for p in sources)
-        claim = support.facts(_claim(statement))
-        if not sources or not support.is_covered(claim, by=support.vocabulary(shown)):
-            yield statement
 
 
 def _statements(text: str) -> Iterator[tuple[str, list[int]]]:

@@ -103,4 +103,5 @@ def _answer(values: dict[str, Any]) -> Answer:
         value=values.get("value"),
         cut_short=values.get("cut_short", False),
         withheld=values.get("withheld", False),
+        groundedness=values.get("groundedness"),
     )

@@ -17,6 +17,9 @@ _ABBREVIATION = re.compile(
 )
 # These only before a number: "no" and "art" end sentences, too.
 _NUMBERED = re.compile(r"(?:^|[\s(])(?:no|nos|nr|art|sec|fig|p|pp)$", re.IGNORECASE)
+# The 31. of März: a day before its month, in German.
+_DAY = re.compile(r"(?:^|[\s(])\d{1,2}$")
+_MONTH = re.compile(r"\.\s(?:Jan|Feb|Mär|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez)")
 _VISIBLE = re.compile(r"\S")
 _BLOCK_START = re.compile(r"\s*(?:[-*•|#>]|\d+[.)]\s)")
 # A shorter line, before one that does not go on in lower case, was ended by its writer, not its
@@ -63,6 +66,8 @@ def _goes_on(text: str, full_stop: int) -> bool:
     before = text[max(0, full_stop - 12) : full_stop]
     following = _next_visible(text, full_stop + 1)
     if following.isdigit() and _NUMBERED.search(before):
+        return True
+    if _DAY.search(before) and _MONTH.match(text, full_stop):
         return True
     return following.islower() or _ABBREVIATION.search(before) is not None
 

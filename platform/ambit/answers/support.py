@@ -7,14 +7,12 @@ passage's own words counts as supported, and a translation does not.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ambit.answers.sentences import sentences, trimmed
 
-# A statement needs this share of its content words in what it cites, besides all of its numbers and
-# names.
-WORDS_COVERED = 0.7
 NUMBER_WEIGHT = 3.0
 NAME_WEIGHT = 2.0
 
@@ -23,10 +21,18 @@ def _listed(words: str) -> list[str]:
     return words.split()
 
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+# The vowel signs of Hindi, Tamil, Thai and others: within words, but no letters to re.
+_SIGNS = "".join(c for c in map(chr, range(0x300, 0x1A00)) if unicodedata.category(c)[0] == "M")
+_LETTERS = rf"[^\W\d_](?:[^\W\d_]|[{_SIGNS}])*+"
+_WORD = re.compile(rf"{_LETTERS}(?:['’-]{_LETTERS})*")
 _NUMBER = re.compile(r"\d+(?:[.,'’]\d+)*")
+# What stands before a name and ends no sentence.
+_TITLE = re.compile(r"\b(?:mr|mrs|ms|dr|prof|st|hr|fr|sr|sra|m|mme)\.\s*$", re.IGNORECASE)
 _DATE_LIKE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}")
-_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
+# Thai, Lao, Burmese, Khmer, Japanese, Chinese, Korean: words are not told apart.
+_UNSPACED = re.compile(
+    "[\u0e01-\u0eff\u1000-\u109f\u1780-\u17d3\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+"
+)
 _GROUPED = re.compile(r"\d{1,3}(?:([.,'’])\d{3})(?:\1\d{3})*")
 
 _COMMON = frozenset(
@@ -116,8 +122,8 @@ def facts(statement: str) -> Facts:
             numbers.add(frozenset({_NUMBER_WORDS[lower]}))
         elif _is_month(statement, match):
             numbers.add(frozenset({f"month:{_MONTHS[lower]}"}))
-        elif _CJK.search(word):
-            words.update(_bigrams(word))
+        elif _UNSPACED.search(word):
+            words.update(_parts(word))
         elif _is_name(statement, match):
             names.add(_stem(lower))
         elif len(word) >= 4 and lower not in _COMMON:
@@ -143,22 +149,12 @@ def vocabulary(text: str) -> Vocabulary:
         lower = match.group().casefold()
         words.add(_stem(lower))
         words.update(_stem(part) for part in re.split(r"['’-]", lower) if part)
-        words.update(_bigrams(lower))
+        words.update(_parts(lower))
         if value := _NUMBER_WORDS.get(lower) or _ORDINALS.get(lower):
             numbers.add(value)
         if (month := _MONTHS.get(lower)) and match.group()[0].isupper():
             numbers |= {str(month), f"month:{month}"}
     return Vocabulary(frozenset(numbers), frozenset(words))
-
-
-def is_covered(claim: Facts, *, by: Vocabulary) -> bool:
-    """Say whether all numbers, all names and most content words of the claim are there."""
-    if not all(by.has_number(forms) for forms in claim.numbers):
-        return False
-    if not all(by.has_word(name) for name in claim.names):
-        return False
-    covered = sum(by.has_word(word) for word in claim.words)
-    return covered >= WORDS_COVERED * len(claim.words)
 
 
 def best_sentence(claim: Facts, *, text: str) -> tuple[int, int]:
@@ -225,13 +221,16 @@ def _is_name(statement: str, match: re.Match[str]) -> bool:
         return False
     if word.isupper():
         return True
-    begins = not re.search(r"[\w,;)\"”’]\s*[(\"“‘]?$", statement[: match.start()])
+    before = statement[: match.start()]
+    begins = not re.search(r"[\w,;)\"”’]\s*[(\"“‘]?$", before) and not _TITLE.search(before)
     return not begins and word.casefold() not in _COMMON
 
 
-def _bigrams(word: str) -> Iterator[str]:
-    for run in _CJK.findall(word):
-        yield from (run[i : i + 2] for i in range(max(1, len(run) - 1)))
+def _parts(word: str) -> Iterator[str]:
+    """Yield what stands for the words of a run without spaces: two signs of a word, or four letters."""
+    for run in _UNSPACED.findall(word):
+        n = 2 if run[0] > "\u2fff" else 4
+        yield from (run[i : i + n] for i in range(max(1, len(run) - n + 1)))
 
 
 def _stem(word: str) -> str:

@@ -143,4 +143,6 @@ class Answer:
     cut_short: bool = False
     # Nothing of it was given, because what it was made from went out of the asker's reach.
     withheld: bool = False
+    # Share of its sentences that their citations support, quotes always; None for an abstention and
+    # for what was saved before this was looked at.
     groundedness: float | None = None
