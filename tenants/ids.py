@@ -25,6 +25,8 @@ PREFIXES = {
     "export": "exp",
     "webhook": "whk",
     "notice": "ntc",
+    "conversation": "con",
+    "adapter": "adp",
 }
 # The nil identifier: uuid7() never makes it, so nothing has it.
 NO_ID = UUID(int=0)

@@ -100,6 +100,13 @@ def is_tenant_open() -> bool:
     return Tenant.objects.filter(pk=current_tenant_id(), closing_at__isnull=True).exists()
 
 
+def standing_epoch() -> int | None:
+    """Return the epoch of the tenant in scope, None where it is suspended, off-boarded or not there."""
+    active = Tenant.objects.filter(suspended_at__isnull=True, closing_at__isnull=True)
+    found = active.filter(pk=current_tenant_id()).values_list("salt_epoch", flat=True)
+    return found.first()
+
+
 def get_tenant() -> Tenant:
     """Return the tenant in scope."""
     return Tenant.objects.get(pk=current_tenant_id())

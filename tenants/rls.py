@@ -116,6 +116,22 @@ def deleted_once_closing(table: str) -> RunSQL:
     )
 
 
+def revokes(
+    table: str, event: str, *, name: str = "revokes", when: str = "", by: str = "ambit_revoked"
+) -> RunSQL:
+    """Have the tenant's epoch raised at the commit of what takes a row's content from anybody's reach.
+
+    by: the function that raises it. Rows that Postgres deletes along with another are passed over: it does
+    so as the owner, who sees no tenant, and the row they hang on is watched itself.
+    """
+    condition = f"pg_trigger_depth() = 0 AND ({when})" if when else "pg_trigger_depth() = 0"
+    return RunSQL(
+        f"CREATE CONSTRAINT TRIGGER {name} AFTER {event} ON {table} DEFERRABLE INITIALLY DEFERRED"
+        f" FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION {by}()",
+        RunSQL.noop,
+    )
+
+
 def rewrite_policy(table: str, *, reads: str) -> RunSQL:
     """Give an isolated table's policy for the application another spelling of its predicate."""
     return RunSQL(f"ALTER POLICY app ON {table} USING ({reads}) WITH CHECK ({reads})", RunSQL.noop)

@@ -39,6 +39,8 @@ SCOPES = (
     "audit",
     "exports",
     "webhooks",
+    "adapters",
+    "usage",
 )
 MEMBER_SCOPES = SCOPES
 
@@ -245,12 +247,12 @@ def groups_within(*, group_id: UUID) -> set[UUID]:
 
 
 def bump_salt_epoch() -> None:
-    """Make whatever a model server cached for this tenant unreachable."""
+    """Make whatever a model server cached for this tenant unreachable; a transaction does so once.
+
+    What takes something from a reader has Postgres do it (tenants/migrations/0006_revocations.py).
+    """
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE tenants_tenant SET salt_epoch = salt_epoch + 1 WHERE id = %s",
-            [current_tenant_id()],
-        )
+        cursor.execute("SELECT ambit_raise_epoch(%s)", [current_tenant_id()])
 
 
 def _require_group(group_id: UUID) -> None:

@@ -18,6 +18,8 @@ for _name in [*_ours, *(n for n in _FOREIGN if n in os.environ)]:
 os.environ["AMBIT_DATA_DIR"] = os.environ["AMBIT_TEST_DATA_DIR"] = str(
     Path(tempfile.mkdtemp(prefix="ambit-test-")).resolve()
 )
+# No server serves it, but adapters may say that they were trained for it.
+os.environ["AMBIT_LORA_BASE"] = "base-model"
 (Path(os.environ["AMBIT_DATA_DIR"]) / "static").mkdir()
 atexit.register(shutil.rmtree, os.environ["AMBIT_DATA_DIR"], ignore_errors=True)
 

@@ -18,7 +18,7 @@ django.setup()
 
 from django.conf import settings  # noqa: E402 - settings exist once Django is set up
 
-from ambit.jobs.broker import ARRANGE_GRAPHS, MAY_SCRUB, broker_url  # noqa: E402
+from ambit.jobs.broker import ARRANGE_GRAPHS, KEEP_USES, MAY_SCRUB, broker_url  # noqa: E402
 from ambit.jobs.kinds import QUEUES  # noqa: E402
 from ambit.scrub.flow import SCRUBBER  # noqa: E402
 
@@ -68,6 +68,7 @@ app.conf.update(
             "schedule": max(1.0, min(5.0, settings.AMBIT_JOB_LEASE_S / 4)),
             "options": {"expires": 30},
         },
+        "keep-uses": {"task": KEEP_USES, "schedule": 60.0, "options": {"expires": 60}},
         **ARRANGING,
     },
 )

@@ -13,7 +13,7 @@ from redis import RedisError
 
 from ambit.corpus.graphs import AlreadyArranging, arrange_graphs
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable
-from ambit.jobs.broker import ARRANGE_GRAPHS, RUN_JOB
+from ambit.jobs.broker import ARRANGE_GRAPHS, KEEP_USES, RUN_JOB
 from ambit.jobs.kinds import (
     CHECKPOINT_NOTICE,
     ERASE,
@@ -23,12 +23,15 @@ from ambit.jobs.kinds import (
     INGEST_VERSION,
     NOTICE,
     OFFBOARD,
+    PLACE_ADAPTER,
     REMOVE_DOCUMENT,
     RETENTION,
 )
 from ambit.jobs.services import Claim, ClaimLost, claim, kept, put_back, send_due
 from ambit.keys.keyring import KeyUnavailable
+from ambit.metering.upkeep import keep_uses
 from tenants.audit import Actor, acting_as
+from workers.adapters.flow import place
 from workers.erase import flow as erase_flow
 from workers.erase.remind import remind
 from workers.erase.retain import retain
@@ -50,6 +53,7 @@ HANDLERS: dict[str, Callable[[Claim], None]] = {
     EXPORT_END.name: export_flow.end,
     NOTICE.name: notify,
     CHECKPOINT_NOTICE.name: tell_checkpoint,
+    PLACE_ADAPTER.name: place,
 }
 GIVE_UP: dict[str, Callable[[Claim], None]] = {
     INGEST_VERSION.name: ingest_flow.give_up,
@@ -153,3 +157,19 @@ def arrange_vector_graphs() -> None:
             arrange_graphs()
     except (AlreadyArranging, OperationalError, InterfaceError) as error:
         logger.warning("graphs.not_arranged", extra={"error": type(error).__name__})
+
+
+@shared_task(name=KEEP_USES)
+def keep_uses_of_tenants() -> None:
+    """Close the uses of models that processes left open when they died, and delete old single ones."""
+    try:
+        with _connections():
+            kept = keep_uses()
+    except (OperationalError, InterfaceError) as error:
+        logger.warning("metering.uses_not_kept", extra={"error": type(error).__name__})
+        return
+    if kept.n_abandoned or kept.n_forgotten:
+        logger.info(
+            "metering.uses_kept",
+            extra={"n_abandoned": kept.n_abandoned, "n_forgotten": kept.n_forgotten},
+        )

@@ -98,7 +98,6 @@ def test_an_answer_is_audited_by_ids_alone(cast: Cast, embeddings: Stack) -> Non
         ({}, "invalid"),
         ({"question": ""}, "invalid"),
         (QUESTION | {"k": 0}, "invalid"),
-        (QUESTION | {"stream": True}, "not_supported_yet"),
         (QUESTION | {"temperature": 1}, "unknown_field"),
     ],
 )

@@ -32,7 +32,13 @@ NOT_ANSWERED = {
     "ambit.keys.keyring.KeyInUse": "a fault",
     "ambit.files.store.FileMissing": "answered as ContentNotReady",
     "ambit.inference.http.InvalidServerUrl": "a fault of the settings",
-    "ambit.inference.vllm.InvalidCacheSalt": "a fault",
+    "ambit.inference.salts.InvalidCacheSalt": "a fault",
+    "ambit.inference.wire.InvalidAdapterName": "a fault: names are made by our database",
+    "ambit.inference.wire.NotYetAnswered": "tried again, or answered as GenerationUnavailable",
+    "ambit.inference.replicas.ServersNotConfigured": "answered as GenerationUnavailable",
+    "ambit.inference.operating.ReplicaFailed": "of the workers",
+    "ambit.inference.lora.AdapterNotLoaded": "of the workers",
+    "ambit.inference.tokens.TokenizerUnusable": "a fault of the settings",
     "ambit.answers.policies.PolicyRefused": "the API's shapes and the page's form refuse it before",
     "ambit.answers.prompt.NoPassages": "a fault: an answer from nothing is never asked for",
     "ambit.audit.bucket.BucketFailed": "of keep_audit, which no request runs",
@@ -40,12 +46,14 @@ NOT_ANSWERED = {
     "ambit.audit.check.TooMany": "of an admin page, which says it",
     "ambit.audit.verify.InvalidProof": "of the verifier, which no request runs",
     "ambit.audit.verify.Unreadable": "of the verifier, which no request runs",
+    "ambit.metering.places.QueueFull": "answered as NoTurn",
     "ambit.inference.lanes.LanesFull": "of the embedding service",
     "ambit.api.permissions.PolicyUndeclared": "a fault",
 }
 REACHED = (
     "tenants.",
     "ambit.access",
+    "ambit.adapters",
     "ambit.answers",
     "ambit.api",
     "ambit.audit",
@@ -56,6 +64,7 @@ REACHED = (
     "ambit.inference",
     "ambit.jobs",
     "ambit.keys",
+    "ambit.metering",
     "ambit.notices",
 )
 # Loads a model when it is imported.

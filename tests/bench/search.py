@@ -65,11 +65,17 @@ def _ask(api: Api, question: str) -> float:
 
 
 def fill(
-    service: Service, tenant: Tenant, *, member: str, collection: str, n_audiences: int
+    service: Service,
+    tenant: Tenant,
+    *,
+    member: str,
+    collection: str,
+    n_audiences: int,
+    n_chunks: int = N_CHUNKS,
 ) -> None:
     """Store the chunks through the domain's own functions, in a process of the running Ambit."""
     variables = {"AMBIT_DATA_DIR": str(service.folder), "AMBIT_LOG_LEVEL": "WARNING"}
-    values = [tenant.id, member, collection, str(n_audiences)]
+    values = [tenant.id, member, collection, str(n_audiences), str(n_chunks)]
     subprocess.run(
         [sys.executable, "-m", "tests.bench.search", *values],
         cwd=ROOT,
@@ -78,17 +84,17 @@ def fill(
     )
 
 
-def _fill(tenant: str, member: str, collection: str, n_audiences: int) -> None:
+def _fill(tenant: str, member: str, collection: str, n_audiences: int, n_chunks: int) -> None:
     import django
 
     django.setup()
 
     from ambit.inference.embedding import embed_passages
 
-    texts = embedded_texts(short_texts(N_CHUNKS // 10))[:N_CHUNKS]
+    texts = embedded_texts(short_texts(n_chunks // 10))[:n_chunks]
     real = np.asarray(embed_passages(texts[:N_EMBEDDED]))
     random = np.random.default_rng(7)
-    for start in range(0, N_CHUNKS, CHUNKS_PER_DOCUMENT):
+    for start in range(0, n_chunks, CHUNKS_PER_DOCUMENT):
         numbers = np.arange(start, start + CHUNKS_PER_DOCUMENT)
         vectors = real[numbers % len(real)]
         if start >= len(real):
@@ -168,4 +174,4 @@ def _store(
 
 
 if __name__ == "__main__":
-    _fill(*sys.argv[1:4], int(sys.argv[4]))
+    _fill(*sys.argv[1:4], int(sys.argv[4]), int(sys.argv[5]))

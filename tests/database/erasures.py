@@ -32,6 +32,7 @@ from ambit.jobs.services import Claim, claim, enqueue
 from tenants.models import Account, IdempotencyKey, Member
 from tenants.services import create_member, create_member_key
 from tests.cast import NOT_FOR_WORKERS
+from tests.database.adapting import make_live
 from tests.database.worlds import (
     Passage,
     grant,
@@ -68,6 +69,8 @@ class Town:
     about_bob: UUID
     answers: tuple[UUID, ...]
     export_of_alice: UUID
+    # Trained on a document about Alice and on one about Bob.
+    adapter: UUID
 
     @property
     def everything(self) -> set[UUID]:
@@ -130,6 +133,7 @@ def inhabit(*, email: str | None = None, n_chunks: int = 3) -> Town:
         document("external", "bob", by=bob),
         document("member", by=alice.pk),
     )
+    about_bob = document("bob", by=bob)
     town = Town(
         tenant_id=tenant_id,
         alice=alice.pk,
@@ -139,13 +143,14 @@ def inhabit(*, email: str | None = None, n_chunks: int = 3) -> Town:
         about_alice=about_alice,
         uploaded_by_alice=document(by=alice.pk),
         about_namesake=document("namesake", by=bob),
-        about_bob=document("bob", by=bob),
+        about_bob=about_bob,
         answers=(
             ask(tenant_id, alice.pk, {about_alice[0]}),
             ask(tenant_id, bob, {about_alice[1]}),
             ask(tenant_id, alice.pk, set()),
         ),
         export_of_alice=export_of(tenant_id, alice.pk),
+        adapter=make_live(tenant_id, bob, [about_alice[0], about_bob]),
     )
     export_of(tenant_id, bob)
     _sign_in(town)

@@ -90,6 +90,7 @@ def test_every_holding_finds_destroys_and_looks_again(forgotten: Forgotten) -> N
         "search_words": 9,
         "chunk_texts": 9,
         "answers": 3,
+        "adapters": 1,
         "declared_subjects": 4,
         "mentions": 6,
         "grants": 1,
@@ -125,7 +126,14 @@ def test_nothing_else_in_the_tenant_is_touched(town: Town, superuser: psycopg.Co
     after = rows_of(superuser, town.tenant_id)
 
     covered = {
-        str(one) for one in (*town.about_alice, town.alice, *town.answers, town.export_of_alice)
+        str(one)
+        for one in (
+            *town.about_alice,
+            town.alice,
+            *town.answers,
+            town.export_of_alice,
+            town.adapter,
+        )
     }
     touched = [
         (table, row)

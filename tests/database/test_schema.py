@@ -49,6 +49,8 @@ PREDICATES = {
     "corpus_chunklexemes": rls.PASSAGE,
     "answers_exchange": rls.OWN,
     "answers_exchangepassage": rls.OWN,
+    "metering_use": rls.OWN,
+    "metering_useday": rls.OWN,
     "tenants_tenant": rls.TENANT_ITSELF,
 }
 # What proves the audit events, to which the sequencer's login adds.
@@ -63,8 +65,15 @@ DELETED_ONCE_CLOSING = {
     "export_exportitem",
     "notices_webhook",
     "notices_notice",
+    "adapters_adapter",
+    "adapters_trainingdocument",
 }
-NEVER_CHANGED = {"erasure_pendingrequest", "corpus_mention", "export_exportitem"}
+NEVER_CHANGED = {
+    "erasure_pendingrequest",
+    "corpus_mention",
+    "export_exportitem",
+    "adapters_trainingdocument",
+}
 # What lies below a document and has its audience.
 PARTS = ("documentkey", "version", "subject", "mention", "chunk", "chunkvector", "chunklexemes")
 # Columns that name a row without a foreign key to it, each with its reason.
@@ -91,10 +100,16 @@ UNBOUND = {
     "export_exportitem.document_id": "outlives it",
     "erasure_restriction.placed_by_id": "evidence outlives what it names",
     "erasure_restrictionitem.object_id": "of the kind that the item says; outlives it",
+    "adapters_adapter.registered_by_id": "evidence outlives what it names",
+    "adapters_adapter.retired_for_id": "evidence outlives what it names",
+    "adapters_trainingdocument.version_id": "outlives the version",
+    "adapters_trainingdocument.audience_id": "outlives the audience",
     "answers_answeringpolicy.updated_by_id": "a key or a member, which it outlives",
     "answers_exchangepassage.member_id": "repeats its exchange's",
     "answers_exchangepassage.version_id": "outlives the version",
     "answers_exchangepassage.chunk_id": "outlives the chunk",
+    "metering_use.key_id": "outlives the key",
+    "metering_useday.key_id": "outlives the key",
 }
 
 
@@ -251,6 +266,8 @@ def test_no_policy_is_for_everybody_and_the_others_are_the_declared_ones() -> No
         ("audit_log", "{ambit_sequencer}"),
         ("audit_subtree", "{ambit_sequencer}"),
         ("jobs_job", "{ambit_dispatch}"),
+        ("metering_use", "{ambit_dispatch}"),
+        ("metering_usemonth", "{ambit_operator}"),
         ("tenants_account", "{ambit_operator}"),
         ("tenants_apikey", "{ambit_operator}"),
         ("tenants_auditevent", "{ambit_operator}"),

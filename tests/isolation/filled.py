@@ -32,10 +32,13 @@ from ambit.erasure.models import (
 from ambit.export.models import Export, ExportItem
 from ambit.jobs.kinds import ERASE
 from ambit.jobs.models import Job
+from ambit.metering.models import Limit
+from ambit.metering.services import close_use, open_use
 from ambit.notices.models import Notice, Webhook
 from tenants import services
 from tenants.models import Account, IdempotencyKey
 from tenants.scope import audience_scope, tenant_scope
+from tests.database.adapting import register
 from tests.database.worlds import (
     Passage,
     grant,
@@ -103,7 +106,8 @@ def fill_tenant() -> Filled:
             answer=_ANSWER,
             passages=search(clearance=clearance, query="harbor", embedding=unit(0).tolist(), k=1),
         )
-        _fill_the_rest()
+        _fill_the_rest(alice)
+    register(tenant_id, alice, [document_id])
     _prove(tenant_id)
     return Filled(
         tenant_id,
@@ -118,8 +122,15 @@ def fill_tenant() -> Filled:
     )
 
 
-def _fill_the_rest() -> None:
+def _fill_the_rest(alice: UUID) -> None:
     now = timezone.now()
+    use_id = open_use(
+        member_id=alice, key_id=uuid4(), kind="answer", model="m", passages=1, retrieval_ms=1, prompt_estimate=1
+    )  # fmt: skip
+    close_use(
+        use_id, prompt_tokens=1, cached_tokens=0, completion_tokens=1, exact=True, outcome="finished"
+    )  # fmt: skip
+    Limit.objects.create(tokens_per_month=10**9)
     IdempotencyKey.objects.create(
         actor_id=uuid4(), key_hash="k", request_hash="r", status=201, object_kind="document"
     )

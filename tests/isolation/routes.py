@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from ambit.api.docs import openapi
 from ambit.api.permissions import Policy
 from ambit.api.views import AmbitView
 from tenants.ids import PREFIXES
+from tests.cast import Api
+from tests.database.adapting import CONFIG, weights
 
 # The admin site guards its pages itself; tests/browser/test_pages.py walks them.
 OTHER_SITES = ("admin/",)
@@ -33,6 +36,7 @@ _KIND_OF_PATH = {
     "restrictions": "restriction",
     "exports": "export",
     "webhooks": "webhook",
+    "adapters": "adapter",
 }
 _GRANTS = [{"principal": "member:{member}", "role": "owner"}]
 _SINCE = {"created_after": "2020-01-01T00:00:00Z", "updated_before": "2999-01-01T00:00:00+01:00"}
@@ -86,11 +90,17 @@ REQUESTS: dict[str, Any] = {
     "POST v1/erasures/<str:id>/refusal": {"reason": "not the person"},
     "POST v1/erasures/<str:id>/extension": {"reason": "complex"},
     "PUT v1/retention": {"answers": 365},
+    "PUT v1/tenants/<str:id>/limits": {"tokens_per_month": 0},
+    "GET v1/usage": {"group_by": "member,key"},
     "PUT v1/policy": {"rules": "Planted.", "tone": "plain", "language": "de"},
     "POST v1/exports": {
         "subject": {"type": "email", "value": "somebody@example.test"},
         "reason": "asked to",
         "include_shared": True,
+    },
+    "POST v1/adapters": {
+        "name": "Planted",
+        "documents": [{"document": "{document}", "version": 1}],
     },
     "POST v1/webhooks": {
         "name": "Recipient",
@@ -99,6 +109,13 @@ REQUESTS: dict[str, Any] = {
     },
     "GET v1/audit/events": {"object": "{document}", "actor": "{member}"},
     "GET v1/audit/consistency": {"older": 1, "newer": 1},
+}
+# Calls that take a form, and the files beside its fields.
+FORMS = {
+    "POST v1/adapters": {
+        "config": json.dumps(CONFIG).encode(),
+        "weights": weights(),
+    }
 }
 _SLOT = re.compile(r"\{(\w+)\}")
 
@@ -150,6 +167,15 @@ class Call:
         """Return the body or query with ids in its slots; None where the call takes none."""
         text = json.dumps(REQUESTS.get(self.name))
         return json.loads(_SLOT.sub(lambda match: ids[match[1]], text))
+
+    def sent_by(self, api: Api, ids: dict[str, str]) -> Any:
+        """Send the call with ids in its slots, and return the response."""
+        body = self.body(ids)
+        if self.name not in FORMS:
+            return api.call(self.method, self.path(ids), body)
+        files = {name: SimpleUploadedFile(name, data) for name, data in FORMS[self.name].items()}
+        form = {name: v if isinstance(v, str) else json.dumps(v) for name, v in body.items()}
+        return api.call(self.method, self.path(ids), form | files, format="multipart")
 
     def untried_ids(self) -> set[str]:
         """Return what the OpenAPI document shows as an id in body or query and the sample lacks."""

@@ -28,6 +28,7 @@ from tenants.ids import public_id
 from tenants.models import AuditEvent
 from tests.audit.trails import sign_all
 from tests.cast import Api, Cast, Person, Place, as_service, make_cast, publish
+from tests.database.adapting import make_live
 from tests.database.erasures import keep_from_workers
 from tests.database.exporting import make as make_export
 from tests.isolation.filled import tenant_tables
@@ -130,9 +131,13 @@ def _things(person: Person, place: Place, *, word: str, collection_id: UUID) -> 
         export = request_export(subject=subject, reason=word, include_shared=False)
         keep_from_workers()
     make_export(place.id, export.id)
+    adapter_id = make_live(place.id, person.id, [document_id], name=word)
+    with as_service(place.id, place.service_key_id):
+        keep_from_workers()
     return {
         "webhook": public_id("webhook", webhook.webhook.id),
         "export": public_id("export", export.id),
+        "adapter": public_id("adapter", adapter_id),
         "collection": public_id("collection", collection_id),
         "document": public_id("document", document_id),
         "answer": public_id("answer", answer_id),

@@ -56,11 +56,7 @@ def stage(look: psycopg.Connection) -> Stage:
 def _send(api: Api, call: Call, ids: dict[str, str]) -> tuple[int, str, str]:
     """Return status, body without what is volatile, and body as it is."""
     body = call.body(ids)
-    response = (
-        api.get(call.path(ids), body)
-        if call.method == "GET"
-        else api.call(call.method, call.path(ids), body)
-    )
+    response = api.get(call.path(ids), body) if call.method == "GET" else call.sent_by(api, ids)
     raw = response.getvalue() if response.streaming else response.content
     text = raw.decode(errors="replace")
     steady = re.sub(

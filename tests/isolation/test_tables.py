@@ -24,7 +24,7 @@ RECORDS = (
     "corpus_subject",
     "corpus_mention",
 )
-SAVED_ANSWERS = ("answers_exchange", "answers_exchangepassage")
+SAVED_ANSWERS = ("answers_exchange", "answers_exchangepassage", "metering_use", "metering_useday")
 # Only the sequencer adds to these, and nobody changes them.
 PROOFS = ("audit_log", "audit_leaf", "audit_subtree", "audit_checkpoint")
 REACHED_BY = {
@@ -36,6 +36,7 @@ REACHED_BY = {
         "ambit_admin_signinguess": {"SELECT", "INSERT", "UPDATE", "DELETE"},
         "tenants_apikey": {"INSERT"},
         "tenants_auditevent": {"INSERT"},
+        "metering_usemonth": {"SELECT"},
     },
     "ambit_sequencer": {
         "tenants_auditevent": {"SELECT", "UPDATE"},

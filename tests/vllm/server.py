@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import httpx2
@@ -30,10 +31,14 @@ RECOMMENDED_FLAGS = (
     "--sse-keep-alive-interval 10",
     "--shutdown-timeout 30",
     "--generation-config vllm",
+    "--structured-outputs-config.backend xgrammar",
+    "--structured-outputs-config.disable_any_whitespace true",
     "--disable-fastapi-docs",
     "--fingerprint-mode none",
     "--disable-access-log-for-endpoints /health,/metrics",
 )
+# Where a tenant's adapters are served. Ranks that vLLM takes as the highest: 1, 8, 16, 32, 64, ...
+ADAPTER_FLAGS = ("--enable-lora", "--max-loras 2", "--max-lora-rank 8", "--max-cpu-loras 4")
 # Small, so that a test can fill it: four at work, two waiting. The limit counts both.
 QUEUE_FLAGS = ("--max-num-seqs 4", "--max-num-queued-reqs 6")
 # A prompt in more than one piece kills a seeded request's engine on a CPU (0.32.0: "CPU Generator does
@@ -54,6 +59,9 @@ ENVIRONMENT = {
     "VLLM_DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",
+    # Both open paths that nobody but the operator's worker may reach: see deploy/vllm.
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
+    "VLLM_SERVER_DEV_MODE": "1",
 }
 START_LIMIT_S = 420
 
@@ -116,9 +124,8 @@ class VllmServer:
 def running_server(folder: Path) -> Iterator[VllmServer]:
     port = free_port()
     log = folder / "vllm.log"
-    flags = [
-        part for flag in (*RECOMMENDED_FLAGS, *QUEUE_FLAGS, *CPU_FLAGS) for part in flag.split()
-    ]
+    groups = (RECOMMENDED_FLAGS, ADAPTER_FLAGS, QUEUE_FLAGS, CPU_FLAGS)
+    flags = [part for flag in chain(*groups) for part in flag.split()]
     command = [
         str(environment.python()),
         *("-m", "vllm.entrypoints.openai.api_server"),
@@ -169,14 +176,29 @@ class Relay:
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.connections = 0
         self.open_connections = 0
-        self.sent: list[bytes] = []
+        self._open: set[socket.socket] = set()
+        # Pieces of all connections as they came, each with its connection's number.
+        self.sent: list[tuple[int, bytes]] = []
         # None: pass everything on; n: close a connection after n bytes of answer.
         self.cut_after: int | None = None
         threading.Thread(target=self._accept, daemon=True).start()
 
     def requests(self) -> list[bytes]:
-        """Return the requests seen, headers and body each."""
-        return [r for r in re.split(rb"(?=POST /v1/)", b"".join(self.sent)) if r]
+        """Return the requests seen, headers and body each, in the order in which they began."""
+        begun: list[bytearray] = []
+        latest: dict[int, bytearray] = {}
+        for connection, data in list(self.sent):
+            if data.startswith(b"POST /v1/") or connection not in latest:
+                latest[connection] = bytearray()
+                begun.append(latest[connection])
+            latest[connection] += data
+        return [bytes(request) for request in begun]
+
+    def cut_now(self) -> None:
+        """Cut every connection that is open."""
+        for end in list(self._open):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         # shutdown, too: close alone leaves a blocked accept() waiting.
@@ -196,6 +218,7 @@ class Relay:
     def _serve(self, client: socket.socket) -> None:
         self.open_connections += 1
         with client, socket.create_connection(self._server) as server:
+            self._open |= {client, server}
             upward = threading.Thread(target=self._upward, args=(client, server), daemon=True)
             upward.start()
             passed = 0
@@ -208,6 +231,7 @@ class Relay:
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
             upward.join()
+            self._open -= {client, server}
         self.open_connections -= 1
 
     def _may_still_pass(self, passed: int) -> int:
@@ -217,7 +241,7 @@ class Relay:
     def _upward(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := client.recv(65536):
-                self.sent.append(data)
+                self.sent.append((id(client), data))
                 server.sendall(data)
         # The client went away: the server must see it, or it would go on.
         with contextlib.suppress(OSError):

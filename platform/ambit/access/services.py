@@ -32,15 +32,14 @@ def create_collection(*, name: str, grants: Sequence[GrantSpec]) -> UUID:
 
 
 def set_collection_grants(*, collection_id: UUID, grants: Sequence[GrantSpec]) -> None:
-    """Replace a collection's grants; its audience is edited in place, no document is touched."""
+    """Replace a collection's grants; its audience is edited in place by what differs, no document is touched."""
     check_principals(grants)
     collection = Collection.objects.select_for_update().filter(pk=collection_id).first()
     if collection is None:
         raise CollectionNotFound(collection_id)
     Grant.objects.filter(collection_id=collection_id).delete()
     _write_grants(grants, collection_id=collection_id)
-    AudiencePrincipal.objects.filter(audience_id=collection.audience_id).delete()
-    write_readers(collection.audience_id, grants)
+    _edit_readers(collection.audience_id, grants)
 
 
 def write_document_grants(*, document_id: UUID, grants: Sequence[GrantSpec]) -> None:
@@ -61,6 +60,18 @@ def plant_canary_collection(*, collection_id: UUID, audience_id: UUID) -> None:
     Collection.objects.get_or_create(
         id=collection_id, defaults={"name": "canary", "audience_id": audience_id}
     )
+
+
+def _edit_readers(audience_id: UUID, grants: Sequence[GrantSpec]) -> None:
+    """Take away who is named no more, and add who is new."""
+    had = {
+        PrincipalRef(p.member_id, p.group_id): p.pk
+        for p in AudiencePrincipal.objects.filter(audience_id=audience_id)
+    }
+    gone = had.keys() - {g.principal for g in grants}
+    if gone:
+        AudiencePrincipal.objects.filter(pk__in=[had[one] for one in gone]).delete()
+    write_readers(audience_id, [g for g in grants if g.principal not in had])
 
 
 def _write_grants(

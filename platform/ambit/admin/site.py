@@ -31,6 +31,7 @@ from tenants.models import Account
 PAGE_MODULES = (
     "home", "tenants", "offboarding", "members", "keys", "groups", "collections", "documents", "upload",
     "readers", "sight", "ask", "policy", "erasures", "erasure_steps", "exports", "holds", "retention",
+    "adapters",
     "events", "trail",
 )  # fmt: skip
 

@@ -43,6 +43,10 @@ STATES: dict[str, State] = {
     "waiting": State("waiting", "info", "schedule_send"),
     "told": State("told", "success", "mark_email_read"),
     "given_up": State("given up", "danger", "error"),
+    # an adapter
+    "candidate": State("candidate", "info", "pending"),
+    "live": State("live", "success", "check_circle"),
+    "retired": State("retired", "warning", "block"),
     # members, tenants, keys, sign-ins
     "active": State("active", "success", "check_circle"),
     "suspended": State("suspended", "warning", "pause_circle"),
@@ -80,6 +84,7 @@ OBJECT_KINDS: dict[str, str] = {
     "export": "export",
     "webhook": "webhook",
     "notice": "notice",
+    "adapter": "adapter",
     "admin": "member",
 }
 

@@ -6,41 +6,40 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ambit.answers import support
-from ambit.answers.plain import MARKER_LABEL, MARKER_NUMBER, inert
+from ambit.answers.markers import checked, renumbered
+from ambit.answers.plain import tidied
 from ambit.answers.sentences import sentences
 from ambit.answers.types import Answer, Citation, Draft
+from ambit.answers.values import spans_behind
 from ambit.corpus.types import Passage
 
 # Said when a model wrote an answer with no passage to write it from.
 NOTHING_FOUND = "Nothing in the documents you may see answers this."
-
-# [1], [1, 2], [1-3], [^1], [Passage 1], [[1]], 【1†source】.
-_MARKERS = re.compile(
-    rf"((?<![ \t])[ \t]++)?(?<![\[［【])[\[［【]++({MARKER_LABEL})(?:†[^\[\]【】]{{0,40}})?[\]］】]++",
-    re.IGNORECASE,
-)
-_NUMBER_OR_RANGE = re.compile(rf"{MARKER_NUMBER}(?:\s*[–—-]\s*{MARKER_NUMBER})?", re.IGNORECASE)
-# More digits than any passage number has, and than int() should be asked to read.
-_MAX_DIGITS = 4
-_MAX_PASSES = 20
 
 
 def cite(*, draft: Draft, passages: Sequence[Passage]) -> Answer:
     """Return the answer as inert text whose markers are checked, renumbered and cited.
 
     A marker that points to no supplied passage is removed. Every citation quotes its passage letter
-    for letter, at offsets into the version's text. NEVER returns a text written without passages.
+    for letter, at offsets into the version's text. NEVER returns a text written without passages, but
+    for an adapter's that was asked without them.
     """
+    if not draft.grounded and not draft.abstained:
+        text = tidied(checked(draft.text, citable=frozenset(), known=""))
+        return _answer(draft=draft, text=text, abstained=False, citations=(), unsupported=())
     if draft.abstained or not passages:
         text = (
-            _checked(draft.text, citable=frozenset(), known="")
+            tidied(checked(draft.text, citable=frozenset(), known=""))
             if draft.abstained
             else NOTHING_FOUND
         )
         return _answer(draft=draft, text=text, abstained=True, citations=(), unsupported=())
+    if draft.value is not None:
+        return _of_value(draft=draft, passages=passages)
     known = "\n".join(passage.text for passage in passages)
-    text = _checked(draft.text, citable=_citable(draft=draft, passages=passages), known=known)
-    text, cited = _renumbered(text)
+    cited: list[int] = []
+    text = checked(draft.text, citable=_citable(draft=draft, passages=passages), known=known)
+    text = renumbered(tidied(text), cited=cited)
     if draft.generator == "extractive":
         citations = tuple(_from_quotes(draft=draft, passages=passages, cited=cited))
         unsupported: tuple[str, ...] = ()
@@ -74,6 +73,24 @@ def _answer(
         citations=citations,
         unsupported=unsupported,
         usage=draft.usage,
+        value=draft.value,
+        cut_short=draft.cut_short,
+    )
+
+
+def _of_value(*, draft: Draft, passages: Sequence[Passage]) -> Answer:
+    spans, unsupported, _ = spans_behind(draft.value, passages=passages)
+    cited = list(dict.fromkeys(index for index, _, _ in spans))
+    citations = [
+        _citation(passages[index], marker=cited.index(index) + 1, start=start, end=end)
+        for index, start, end in spans
+    ]
+    return _answer(
+        draft=draft,
+        text=draft.text,
+        abstained=False,
+        citations=tuple(sorted(citations, key=lambda c: c.marker)),
+        unsupported=tuple(unsupported),
     )
 
 
@@ -92,42 +109,6 @@ def _valid_spans(*, draft: Draft, passages: Sequence[Passage]) -> Iterator[tuple
             continue
         if 0 <= quote.start < quote.end <= len(passages[quote.passage_index].text):
             yield quote.passage_index, quote.start, quote.end
-
-
-def _checked(text: str, *, citable: frozenset[int], known: str) -> str:
-    """Return the text inert, its markers spelt [n], those that point to nothing removed."""
-    n_passages = max(citable, default=-1) + 1
-
-    def respelt(match: re.Match[str]) -> str:
-        space, label = match.groups()
-        indexes = [i for i in _indexes(label, n_passages=n_passages) if i in citable]
-        markers = "".join(f"[{index + 1}]" for index in dict.fromkeys(indexes))
-        return (space or "") + markers if markers else ""
-
-    # A marker taken out may bring together what it kept apart, such as < and b>: hence again.
-    for _ in range(_MAX_PASSES):
-        before = text
-        text = _MARKERS.sub(respelt, inert(text, known=known)).strip()
-        if text == before:
-            return text
-    return re.sub(r"[\[\]<>]", "", text)
-
-
-def _renumbered(text: str) -> tuple[str, list[int]]:
-    """Return the text with its markers numbered by first appearance, and the passage of each."""
-    cited = list(dict.fromkeys(int(number) - 1 for number in re.findall(r"\[(\d+)\]", text)))
-    numbers = {index: number for number, index in enumerate(cited, start=1)}
-    return re.sub(r"\[(\d+)\]", lambda m: f"[{numbers[int(m[1]) - 1]}]", text), cited
-
-
-def _indexes(label: str, *, n_passages: int) -> Iterator[int]:
-    """Yield the 0-based passages that a marker names, ranges written out, none beyond the last."""
-    for item in _NUMBER_OR_RANGE.findall(label):
-        digits = re.findall(r"\d+", item)
-        if any(len(d) > _MAX_DIGITS for d in digits):
-            continue
-        first, last = int(digits[0]), int(digits[-1])
-        yield from range(max(first, 1) - 1, min(last, n_passages))
 
 
 def _from_quotes(

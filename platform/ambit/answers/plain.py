@@ -47,12 +47,13 @@ _INLINE_LINK = re.compile(
     r"(?:\s++(?:\"[^\"]*+\"|'[^']*+'|\([^()]*+\)))?\s*+\)"
 )
 _REFERENCE_LINK = re.compile(r"(!?)\[([^\[\]]++)\][ ]?\[([^\[\]]*+)\]")
+# Not \b: before an address, a letter of a script without spaces separates, as does _.
 _URL = re.compile(
-    r"(?:(?:[a-z][a-z0-9+.-]{0,30})?://|(?<![\w:/])//(?=[\w-]+\.)|\bwww\.|\bdata:(?=[\w.+-]*[/;,])"
-    r"|\b(?:javascript|vbscript|mailto|file|blob):(?=\S))[^\s<>\"'`|\\^{}\[\]]*",
+    r"(?:(?:[a-z][a-z0-9+.-]{0,30})?://|(?<![\w:/])//(?=[\w-]+\.)|(?<![a-z0-9])(?:www\.|data:(?=[\w.+-]*[/;,])"
+    r"|(?:javascript|vbscript|mailto|file|blob):(?=\S)))[^\s<>\"'`|\\^{}\[\]]*",
     re.IGNORECASE,
 )
-_URL_START = re.compile(r"(?:[a-z][a-z0-9+.-]*)?:?//(?:www\.)?|www\.|mailto:", re.IGNORECASE)
+_URL_START = re.compile(r"(?:(?:[a-z][a-z0-9+.-]*)?:?//(?:www\.)?|www\.|mailto:)+", re.IGNORECASE)
 _NEVER_SHOWN = re.compile(r"data:|javascript:|vbscript:|file:|blob:", re.IGNORECASE)
 
 
@@ -71,16 +72,24 @@ def inert(text: str, *, known: str = "") -> str:
     text stays, without its scheme; any other is removed, because it may carry what the model read
     to whoever planted it.
     """
-    text = visible(text)
+    return tidied(defused(visible(text), known=known))
+
+
+def defused(text: str, *, known: str = "") -> str:
+    """Return a visible text inert, its white space as it stands."""
     for _ in range(_MAX_PASSES):
         before = text
-        text = _one_layer_less(text)
+        text = one_layer_less(text)
         if text == before:
             break
     text = _URL.sub(lambda match: _address(match.group(), known=known), text)
     text = _TAG_OPENING.sub("< ", text)
     # Nothing that a renderer could still take for a link or a definition.
-    text = re.sub(r"\](?=[(:])", "] ", text)
+    return re.sub(r"\](?=[(:])", "] ", text)
+
+
+def tidied(text: str) -> str:
+    """Return the text without white space at its ends and its lines', and without a second empty line."""
     lines = "\n".join(line.rstrip() for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", lines).strip()
 
@@ -94,7 +103,8 @@ def _is_seen(character: str) -> bool:
     return unicodedata.category(character) not in _HIDDEN_CATEGORIES and character not in _UNSEEN
 
 
-def _one_layer_less(text: str) -> str:
+def one_layer_less(text: str) -> str:
+    """Return the text without its outermost comments, tags, definitions and links, their words kept."""
     text = _COMMENT.sub("", text)
     text = _CODE_ELEMENT.sub("", text)
     text = _AUTOLINK.sub(r"\1", text)

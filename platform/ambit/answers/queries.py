@@ -99,4 +99,8 @@ def _answer(values: dict[str, Any]) -> Answer:
         citations=citations,
         unsupported=tuple(values["unsupported"]),
         usage=Usage(**values["usage"]),
+        # Answers of before these were kept have none.
+        value=values.get("value"),
+        cut_short=values.get("cut_short", False),
+        withheld=values.get("withheld", False),
     )

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from uuid import UUID
+from dataclasses import replace
 
+from ambit.answers.types import Route as Route
 from ambit.corpus.queries import visible_documents
 from ambit.corpus.search import MAX_K, search
 from ambit.corpus.types import UNFILTERED, Clearance, Filters, Passage
 
 # Each is a search of its own.
 MAX_ROUTES = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A collection to look in, and how many passages it may give at most."""
-
-    collection_id: UUID
-    k: int
 
 
 def retrieve(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from uuid import UUID
 
 from django.utils import timezone
 
 from ambit.answers.models import Exchange, ExchangePassage
-from ambit.answers.types import Answer
+from ambit.answers.types import Answer, GeneratorName, Usage
 from ambit.corpus.types import Passage
 from ambit.keys.sealing import new_data_key, seal_text
 from tenants.ids import uuid7
@@ -22,11 +22,24 @@ FIELD = "exchange"
 
 def withheld(answer: Answer) -> Answer:
     """Return the answer emptied, because what it was made from is out of the asker's reach."""
-    return replace(answer, text=WITHHELD, abstained=True, citations=(), unsupported=())
+    return nothing_given(generator=answer.generator, usage=answer.usage)
+
+
+def nothing_given(*, generator: GeneratorName, usage: Usage) -> Answer:
+    """Return the answer of which nothing is given; what it cost stays."""
+    return Answer(
+        text=WITHHELD,
+        abstained=True,
+        generator=generator,
+        citations=(),
+        unsupported=(),
+        usage=usage,
+        withheld=True,
+    )
 
 
 def save_exchange(
-    *, member_id: UUID, question: str, answer: Answer, passages: Sequence[Passage]
+    *, member_id: UUID, question: str, answer: Answer, passages: Sequence[Passage], conversation_id: UUID | None = None
 ) -> UUID:
     """Keep a question and its answer for the asker, with what it was made from for erasures."""
     tenant_id = current_tenant_id()

@@ -2,11 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
+from ambit.corpus.types import UNFILTERED, Filters, Passage
+
 GeneratorName = Literal["extractive", "vllm"]
+DEFAULT_K = 10
+DEFAULT_MAX_TOKENS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """At most k passages from one collection."""
+
+    collection_id: UUID
+    k: int
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question, where to look for its answer, and how that is to be written."""
+
+    text: str = field(repr=False)
+    k: int = DEFAULT_K
+    filters: Filters = UNFILTERED
+    # A budget for each collection instead of one for all.
+    routes: tuple[Route, ...] | None = None
+    conversation_id: UUID | None = None
+    # Who writes; None is the base model.
+    adapter_id: UUID | None = None
+    # False: the adapter answers from what it was trained on, and no passage is looked for.
+    retrieves: bool = True
+    # What the calling application asks of tone and form.
+    instructions: str = field(default="", repr=False)
+    # A JSON schema that the answer is to have.
+    schema: Mapping[str, Any] | None = field(default=None, repr=False)
+    max_tokens: int = DEFAULT_MAX_TOKENS
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """Told before anything is written: the passages that the answer may be made from, best first."""
+
+    passages: tuple[Passage, ...] = field(repr=False)
+    # How many more were found, and left out for length.
+    n_left_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A further piece of the text; inert, and never taken back but as a whole."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """A marker that appeared for the first time, and the passage it points to."""
+
+    marker: int
+    passage: Passage = field(repr=False)
+
+
+Event = Retrieved | Written | Cited
+Tell = Callable[[Event], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +99,12 @@ class Draft:
     # Exact spans behind the markers where the generator knows them (extractive).
     quotes: tuple[Quote, ...] = ()
     usage: Usage = Usage()
+    # The answer as JSON, where a schema was asked for; the text is the same, written out.
+    value: Any = field(default=None, repr=False)
+    # False: written by an adapter from what it was trained on, without passages.
+    grounded: bool = True
+    # The limit of tokens ended the text.
+    cut_short: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +135,8 @@ class Answer:
     # Sentences of a model's text that no citation supports.
     unsupported: tuple[str, ...] = field(repr=False)
     usage: Usage
+    value: Any = field(default=None, repr=False)
+    cut_short: bool = False
+    # Nothing of it was given, because what it was made from went out of the asker's reach.
+    withheld: bool = False
+    groundedness: float | None = None

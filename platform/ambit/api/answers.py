@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.http.response import HttpResponseBase
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
@@ -17,34 +20,53 @@ from rest_framework.response import Response
 from ambit.access.clearance import clearance_for
 from ambit.answers import flow
 from ambit.answers.queries import get_answer
-from ambit.answers.types import Answer
+from ambit.answers.types import Answer, Cited, Question, Retrieved, Tell, Written
 from ambit.api import idempotency
-from ambit.api.bodies import PublicId, Text
+from ambit.api.asking import AskingView, read_schema
+from ambit.api.bodies import PublicId, Text, Whole
 from ambit.api.filters import read_filters
 from ambit.api.permissions import Policy
+from ambit.api.problems import problem_body
 from ambit.api.routes_input import RoutedQuestionInput, read_routes
-from ambit.api.search import MAX_QUERY_LENGTH, within
+from ambit.api.search import MAX_QUERY_LENGTH, PassageOutput, within
 from ambit.api.shapes import Output
-from ambit.api.views import AmbitView, AsyncAmbitView, located
-from ambit.inference.embedding import embed_query
+from ambit.api.streams import KEEP_ALIVE, Ended, event, event_stream, told
+from ambit.api.views import REPLAYED_HEADER, AmbitView, located
 from tenants.audit import record
 from tenants.ids import public_id
 
 ASKS = Policy("answers")
+MAX_ANSWER_TOKENS = 4096
+STREAM = """With `stream`, answers as server-sent events: `retrieval` (the passages the answer may be made \
+from), `token` (a further piece of the text), `citation` (a marker that appeared, and what it points to), \
+`usage`, and as the last one `done` (the whole answer, which replaces the pieces) or `error` (a problem). \
+Pieces are inert text like the answer; sentences are checked once it is whole."""
 
 
 class AnswerInput(RoutedQuestionInput):
     """What to answer."""
 
     question = Text(max_length=MAX_QUERY_LENGTH)
-    stream = serializers.BooleanField(required=False, default=False)
+    stream = serializers.BooleanField(required=False, default=False, help_text=STREAM)
+    conversation = PublicId("conversation", required=False, allow_null=True, default=None)
+    adapter = PublicId("adapter", required=False, allow_null=True, default=None)
+    retrieval = serializers.BooleanField(
+        required=False,
+        default=True,
+        help_text="False, with an adapter only: answer from what the adapter was trained on.",
+    )
+    schema = serializers.JSONField(
+        required=False, allow_null=True, default=None, help_text="A JSON schema of the answer."
+    )
+    max_tokens = Whole(required=False, default=512, min_value=1, max_value=MAX_ANSWER_TOKENS)
 
-    def validate_stream(self, value: bool) -> bool:  # noqa: FBT001 - DRF calls it so
-        """Refuse to stream, which comes later."""
-        if value:
-            words = "Streaming is not supported yet: leave `stream` out."
-            raise ValidationError([ErrorDetail(words, code="not_supported_yet")])
-        return value
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what contradicts itself."""
+        attrs = super().validate(attrs)
+        if not attrs["retrieval"] and attrs["adapter"] is None:
+            words = "Without passages only an adapter answers: name one in `adapter`."
+            raise ValidationError({"retrieval": [ErrorDetail(words, code="adapter_required")]})
+        return attrs
 
 
 class CitationOutput(Output):
@@ -75,12 +97,23 @@ class AnswerOutput(Output):
 
     id = serializers.SerializerMethodField()
     answer = serializers.CharField(source="text")
+    value = serializers.JSONField(
+        allow_null=True, help_text="The answer as JSON, where a schema was asked for."
+    )
     abstained = serializers.BooleanField(help_text="True: nothing permitted answers the question.")
+    withheld = serializers.BooleanField(
+        help_text="True: what it was made from went out of the asker's reach meanwhile."
+    )
+    cut_short = serializers.BooleanField(help_text="True: `max_tokens` ended it.")
     generator = serializers.ChoiceField(["extractive", "vllm"])
     citations = CitationOutput(many=True)
     unsupported = serializers.ListField(
         child=serializers.CharField(),
         help_text="Sentences of the answer that no citation supports.",
+    )
+    groundedness = serializers.FloatField(
+        allow_null=True,
+        help_text="Share of its sentences that their citations support, 0 to 1; null where it abstains.",
     )
     usage = UsageOutput()
 
@@ -89,26 +122,48 @@ class AnswerOutput(Output):
         return public_id("answer", self.context["id"])
 
 
-class AnswersView(AsyncAmbitView):
+class AnswersView(AskingView):
     """Answers."""
 
     policies = {"POST": ASKS}
     makes = "answer"
 
-    @extend_schema(request=AnswerInput, responses=AnswerOutput)
+    @extend_schema(
+        request=AnswerInput,
+        responses={
+            200: AnswerOutput,
+            (200, "text/event-stream"): OpenApiResponse(OpenApiTypes.STR, description=STREAM),
+        },
+    )
     async def post(self, request: Request) -> HttpResponseBase:
         """Answer a question from the passages the member may see, or say that nothing there does."""
-        begun = await sync_to_async(self._begin)()
-        if not isinstance(begun, tuple):
-            return begun
+        streams = bool(self.body(AnswerInput)["stream"])
+        begun = await self.begin()
+        if isinstance(begun, HttpResponseBase):
+            return _replayed_as_stream(begun) if streams else begun
         taken, prepared = begun
-        try:
-            answer = await flow.generate(prepared)
-            return await sync_to_async(self._save)(taken, prepared, answer)
-        except BaseException:
-            # Whoever repeats the request is not told to wait for one that is over.
-            await sync_to_async(self._free)(taken)
-            raise
+        if streams:
+            return event_stream(self._events(taken, prepared))
+        saved = await self._made(taken, prepared, tell=flow.nobody)
+        return _rendered(saved.id, saved.answer)
+
+    def question(self) -> Question:
+        """Read the question, in the caller's scope."""
+        asked = self.body(AnswerInput)
+        clearance = clearance_for(member_id=self.acting_member())
+        return Question(
+            text=asked["question"],
+            k=asked["k"],
+            filters=read_filters(
+                asked, collection_ids=within(asked["collections"], clearance=clearance)
+            ),
+            routes=read_routes(asked, clearance=clearance),
+            conversation_id=asked["conversation"],
+            adapter_id=asked["adapter"],
+            retrieves=asked["retrieval"],
+            schema=read_schema(asked["schema"]),
+            max_tokens=asked["max_tokens"],
+        )
 
     def show(self, object_ids: Sequence[UUID], *, status: int) -> Response:
         """Render the answer given."""
@@ -116,41 +171,38 @@ class AnswersView(AsyncAmbitView):
         found = get_answer(answer_id=object_ids[0], clearance=clearance)
         return _rendered(found.id, found.answer)
 
-    def _begin(self) -> HttpResponseBase | tuple[idempotency.Slot | None, flow.Prepared]:
-        """Prepare, or show what the request's Idempotency-Key has made before."""
-        asked = self.body(AnswerInput)
-        embedding: Any = embed_query(asked["question"])
-        with self.in_scope():
-            taken = self.begin_once()
-            if isinstance(taken, idempotency.Earlier):
-                return self.replayed(taken)
-            member_id = self.acting_member()
-            clearance = clearance_for(member_id=member_id)
-            prepared = flow.prepare(
-                member_id=member_id,
-                question=asked["question"],
-                embedding=embedding,
-                k=asked["k"],
-                filters=read_filters(
-                    asked, collection_ids=within(asked["collections"], clearance=clearance)
-                ),
-                routes=read_routes(asked, clearance=clearance),
+    async def _made(
+        self, taken: idempotency.Slot | None, prepared: flow.Prepared, *, tell: Tell
+    ) -> flow.SavedAnswer:
+        try:
+            answer = await flow.generate(
+                prepared, tell=tell, stands=partial(self.stands, prepared)
             )
-            return taken, prepared
+            return await sync_to_async(self.save)(taken, prepared, answer)
+        except BaseException:
+            await asyncio.shield(self.free(taken))
+            raise
 
-    def _save(
-        self, taken: idempotency.Slot | None, prepared: flow.Prepared, answer: Answer
-    ) -> HttpResponseBase:
-        with self.in_scope():
-            saved = flow.save(prepared=prepared, answer=answer)
-            self.made = (saved.id,)
-            self.finish_once(taken, status=200)
-        return _rendered(saved.id, saved.answer)
-
-    def _free(self, taken: idempotency.Slot | None) -> None:
-        if taken is not None:
-            with self.in_scope():
-                idempotency.give_up(taken)
+    async def _events(
+        self, taken: idempotency.Slot | None, prepared: flow.Prepared
+    ) -> AsyncIterator[bytes]:
+        steps = told(lambda tell: self._made(taken, prepared, tell=tell))
+        async for step in steps:
+            match step:
+                case None:
+                    yield KEEP_ALIVE
+                case Retrieved():
+                    yield event("retrieval", _retrieval(step))
+                case Written():
+                    yield event("token", {"text": step.text})
+                case Cited():
+                    yield event("citation", _pointer(step))
+                case Ended(made=None, error=error):
+                    yield event("error", problem_body(error, request=self.request._request))  # noqa: SLF001 - DRF's wrapper
+                case Ended(made=saved):
+                    body = AnswerOutput(saved.answer, context={"id": saved.id}).data
+                    yield event("usage", body["usage"])
+                    yield event("done", body)
 
 
 class AnswerView(AmbitView):
@@ -173,6 +225,42 @@ class AnswerView(AmbitView):
         return _rendered(found.id, found.answer)
 
 
+def citations_of(answer: Answer) -> Any:
+    """Render an answer's citations."""
+    return CitationOutput(answer.citations, many=True).data
+
+
 def _rendered(answer_id: UUID, answer: Answer) -> Response:
     body = AnswerOutput(answer, context={"id": answer_id}).data
     return located(body, f"/v1/answers/{public_id('answer', answer_id)}", status=200)
+
+
+def _replayed_as_stream(earlier: HttpResponseBase) -> HttpResponseBase:
+    """Tell what an Idempotency-Key has made before in the one event that counts."""
+
+    async def only() -> AsyncIterator[bytes]:
+        yield event("done", getattr(earlier, "data", None))
+
+    response = event_stream(only())
+    response.headers[REPLAYED_HEADER] = "true"
+    return response
+
+
+def _retrieval(step: Retrieved) -> dict[str, Any]:
+    return {
+        "passages": PassageOutput(step.passages, many=True).data,
+        "left_out": step.n_left_out,
+    }
+
+
+def _pointer(step: Cited) -> dict[str, Any]:
+    passage = step.passage
+    return {
+        "marker": step.marker,
+        "document": public_id("document", passage.document_id),
+        "version": passage.version,
+        "title": passage.title,
+        "chunk": public_id("chunk", passage.chunk_id),
+        "page_first": passage.page_first,
+        "page_last": passage.page_last,
+    }

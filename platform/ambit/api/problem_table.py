@@ -23,6 +23,8 @@ from ambit.access.queries import CollectionNotFound
 from ambit.access.services import CollectionNameTaken
 from ambit.answers.queries import AnswerNotFound
 from ambit.api import authentication, bodies, idempotency, permissions, uploads
+from ambit.api.adapter_problems import ADAPTER_PROBLEMS
+from ambit.api.answer_problems import ANSWER_PROBLEMS
 from ambit.api.erasure_problems import ERASURE_PROBLEMS
 from ambit.api.pagination import BadCursor
 from ambit.api.principals import PrincipalNotFound
@@ -33,6 +35,9 @@ from ambit.corpus.services import ExternalIdTaken, NotRetryable
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable
 from ambit.inference.vllm import GenerationRefused, GenerationTimedOut, GenerationUnavailable
 from ambit.keys.keyring import KeyUnavailable
+from ambit.metering.buckets import LimitsUnavailable
+from ambit.metering.limits import QuotaSpent, RateLimited
+from ambit.metering.turns import NoTurn
 from tenants.queries import GroupNotFound, KeyNotFound, MemberNotFound
 from tenants.services import GroupCycle, GroupTaken, MemberTaken, SlugTaken, UnknownScope
 
@@ -288,9 +293,41 @@ TABLE: dict[type[BaseException], Problem] = {
         "The key was made and shown before",
         "A key's text is kept nowhere: revoke that key and make another.",
     ),
+    # What a question asks for.
+    **ANSWER_PROBLEMS,
+    # What is refused about adapters.
+    **ADAPTER_PROBLEMS,
     # What erasures, holds and restrictions refuse.
     **ERASURE_PROBLEMS,
+    # What is limited; when to come again is the exception's to say.
+    RateLimited: Problem(
+        429,
+        "rate_limited",
+        "Too many requests",
+        "{error.who} asked more often than its limit allows. Ask again in {error.retry_after_s} s; the headers"
+        " RateLimit and RateLimit-Policy say how much is allowed. Searching is not limited.",
+    ),
+    QuotaSpent: Problem(
+        429,
+        "quota_spent",
+        "This month's tokens are spent",
+        "The tenant's quota begins anew on {error.renews_on} (UTC). The operator can raise it. Searching works"
+        " meanwhile.",
+    ),
+    NoTurn: Problem(
+        503,
+        "no_turn",
+        "The model is busy",
+        _later("No place became free in time; places are shared fairly between tenants."),
+    ),
     # What is down.
+    LimitsUnavailable: Problem(
+        503,
+        "limits_unavailable",
+        "Limits cannot be looked up",
+        _later("Redis, which counts requests, cannot be reached, so nobody is let past a limit."),
+        retry_after_s=5,
+    ),
     OperationalError: _DATABASE_DOWN,
     InterfaceError: _DATABASE_DOWN,
     EmbeddingUnavailable: _EMBEDDING_DOWN,

@@ -16,6 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions as drf
 from rest_framework.request import Request
 
+from ambit.adapters.services import TrainingDocumentsUnknown
 from ambit.api.principals import PrincipalNotFound
 from ambit.api.problem import Problem
 from ambit.api.problem_table import FAULT, TABLE, UNAUTHENTICATED
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
 PAGE = "/docs/problems"
 # Told by a field's error where one is: the request as a whole is refused for this.
-_LEADING_CODES = ("unknown_field", "not_supported_yet")
+_LEADING_CODES = ("unknown_field", "not_supported")
 
 
 def problem_response(error: Exception, context: dict[str, Any]) -> HttpResponse:
@@ -111,7 +112,9 @@ def _lookup(error: Exception) -> Problem:
 
 
 def _headers(error: Exception, status: int) -> Iterator[tuple[str, str]]:
-    retry_after_s = _lookup(error).retry_after_s
+    # An exception that knows better when to come again, or has more to say, carries it.
+    yield from getattr(error, "headers", {}).items()
+    retry_after_s = getattr(error, "retry_after_s", None) or _lookup(error).retry_after_s
     if retry_after_s is not None:
         yield "Retry-After", str(retry_after_s)
     if status == 401:
@@ -127,6 +130,13 @@ def _errors(error: Exception) -> Iterator[dict[str, str]]:
                 "field": f"grants.{place}.principal",
                 "code": "unknown_principal",
                 "detail": "This tenant has no such member or group.",
+            }
+    elif isinstance(error, TrainingDocumentsUnknown):
+        for place in error.places:
+            yield {
+                "field": f"documents.{place}",
+                "code": "training_document_unknown",
+                "detail": "There is no such document to be seen, or this is not its current version.",
             }
 
 

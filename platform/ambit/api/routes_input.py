@@ -8,7 +8,8 @@ from uuid import UUID
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from ambit.answers.retrieve import MAX_ROUTES, Route
+from ambit.answers.retrieve import MAX_ROUTES
+from ambit.answers.types import Route
 from ambit.api.bodies import Input, PublicId, Whole
 from ambit.api.search import QuestionInput, within
 from ambit.corpus.search import MAX_K

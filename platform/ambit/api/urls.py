@@ -5,10 +5,12 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from ambit.api import (
+    adapters,
     answers,
     audit,
     batches,
     candidates,
+    chat,
     collections,
     contents,
     docs,
@@ -18,6 +20,7 @@ from ambit.api import (
     groups,
     health,
     keys,
+    limits,
     members,
     offboarding,
     policies,
@@ -26,6 +29,7 @@ from ambit.api import (
     search,
     tenants,
     trail,
+    usage,
     webhooks,
 )
 
@@ -34,6 +38,7 @@ V1 = [
     path("tenants/<str:id>/offboarding", offboarding.OffboardingView.as_view()),
     path("tenants/<str:id>/offboarding/certificate", offboarding.CertificateView.as_view()),
     path("tenants/<str:id>/offboarding/trail", offboarding.ClosedTrailView.as_view()),
+    path("tenants/<str:id>/limits", limits.TenantLimitsView.as_view()),
     path("members", members.MembersView.as_view()),
     path("members/<str:id>", members.MemberView.as_view()),
     path("members/<str:id>/keys", keys.MemberKeysView.as_view()),
@@ -55,6 +60,13 @@ V1 = [
     path("search", search.SearchView.as_view()),
     path("answers", answers.AnswersView.as_view()),
     path("answers/<str:id>", answers.AnswerView.as_view()),
+    path("chat/completions", chat.CompletionsView.as_view()),
+    path("models", chat.ModelsView.as_view()),
+    path("models/<str:id>", chat.ModelView.as_view()),
+    path("adapters", adapters.AdaptersView.as_view()),
+    path("adapters/<str:id>", adapters.AdapterView.as_view()),
+    path("adapters/<str:id>/promote", adapters.PromoteView.as_view()),
+    path("adapters/<str:id>/retire", adapters.RetireView.as_view()),
     path("erasures", erasures.ErasuresView.as_view()),
     path("erasures/candidates", candidates.CandidatesView.as_view()),
     path("erasures/<str:id>", erasures.ErasureView.as_view()),
@@ -74,6 +86,7 @@ V1 = [
     path("exports", exports.ExportsView.as_view()),
     path("exports/<str:id>", exports.ExportView.as_view()),
     path("exports/<str:id>/file", exports.ExportFileView.as_view()),
+    path("usage", usage.UsageView.as_view()),
     path("webhooks", webhooks.WebhooksView.as_view()),
     path("webhooks/<str:id>", webhooks.WebhookView.as_view()),
     path("audit/events", audit.EventsView.as_view()),

@@ -48,6 +48,11 @@ class Embedded:
         return self.data_dir / "originals"
 
     @property
+    def adapters_dir(self) -> Path:
+        """Weights of adapters, open; in no backup."""
+        return self.data_dir / "adapters"
+
+    @property
     def keyring_dir(self) -> Path:
         """One file of wrapping keys per tenant."""
         return self.data_dir / "keyring"

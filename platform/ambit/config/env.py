@@ -75,6 +75,40 @@ def env_url(name: str) -> str:
     return value
 
 
+def env_urls(name: str) -> str:
+    """Return addresses of servers on the inside, comma separated, http or https; each of another server."""
+    urls = [url.strip().rstrip("/").removesuffix("/v1") for url in env_str(name).split(",")]
+    if urls == [""]:
+        return ""
+    for url in urls:
+        _check_server_url(name, url)
+    if len(set(urls)) < len(urls):
+        raise InvalidSetting(f"{name} names a server twice")
+    return ",".join(urls)
+
+
+def _check_server_url(name: str, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        port_is_one = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, port_is_one = urlsplit(""), False
+    if "@" in parts.netloc:
+        # Not shown: it holds a password.
+        raise InvalidSetting(
+            f"{name} holds a name or password; give the key in a setting of its own"
+        )
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_one:
+        raise InvalidSetting(
+            f"{name} must be addresses that begin with http:// or https://, separated by commas; "
+            f"one of them is {url!r}"
+        )
+    if parts.query or parts.fragment or any(c.isspace() for c in url):
+        raise InvalidSetting(
+            f"{name} must be the addresses of servers alone; one of them is {url!r}"
+        )
+
+
 def read_calibration(path: Path) -> dict[str, int]:
     """Return the figures that `manage.py calibrate_retrieval` kept; none where it never ran.
 

@@ -30,6 +30,8 @@ PREDICATES = {
     "corpus_chunklexemes": rls.PASSAGE,
     "answers_exchange": rls.OWN,
     "answers_exchangepassage": rls.OWN,
+    "metering_use": rls.OWN,
+    "metering_useday": rls.OWN,
 }
 # Tables in which the canary has a row.
 AUDIENCE_TABLES = tuple(name for name in PREDICATES if name.startswith("corpus_"))

@@ -11,7 +11,14 @@ from django.db.models import QuerySet
 
 from ambit.corpus.filters import filtered
 from ambit.corpus.models import Document, DocumentKey, Version
-from ambit.corpus.types import UNFILTERED, Clearance, DocumentView, Filters, VersionView
+from ambit.corpus.types import (
+    UNFILTERED,
+    Clearance,
+    CurrentVersion,
+    DocumentView,
+    Filters,
+    VersionView,
+)
 from ambit.corpus.vault import Vault, open_vault
 from ambit.files.store import FileMissing, FileName, read
 from tenants.scope import audience_scope, current_tenant_id, custody_scope
@@ -100,6 +107,29 @@ def visible_documents(*, document_ids: Iterable[UUID], clearance: Clearance) -> 
             [current_tenant_id(), list(document_ids)],
         )
         return {row[0] for row in cursor.fetchall()}
+
+
+def current_versions(
+    *, document_ids: Iterable[UUID], clearance: Clearance
+) -> dict[UUID, CurrentVersion]:
+    """Return what is found now of those of the documents that the clearance reaches."""
+    with reading(clearance):
+        audiences = dict(
+            Document.objects.filter(
+                pk__in=list(document_ids), current_version_id__isnull=False
+            ).values_list("current_version_id", "audience_id")
+        )
+        rows = Version.objects.filter(pk__in=list(audiences))
+        return {
+            row.document_id: CurrentVersion(row.pk, row.number, audiences[row.pk]) for row in rows
+        }
+
+
+def some_wait_hidden(*, document_ids: Iterable[UUID]) -> bool:
+    """Say whether any of the documents is hidden and not destroyed: it may be about to be, or come back."""
+    with custody_scope():
+        hidden = Document.objects.filter(hidden_at__isnull=False, erased_at__isnull=True)
+        return hidden.filter(pk__in=list(document_ids)).exists()
 
 
 def some_documents_in(*, audience_id: UUID) -> list[UUID]:

@@ -133,6 +133,15 @@ class VersionView:
 
 
 @dataclass(frozen=True, slots=True)
+class CurrentVersion:
+    """The version of a document that is found now, and the document's audience."""
+
+    id: UUID
+    number: int
+    audience_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentView:
     """A document as its readers and custodians see it."""
 

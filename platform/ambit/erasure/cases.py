@@ -22,6 +22,7 @@ from ambit.erasure.registry import HOLDINGS
 from ambit.erasure.types import Remaining
 from tenants.audit import current_actor, record
 from tenants.holding import HoldingFailed, Scope
+from tenants.queries import get_tenant
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +120,16 @@ def scope_of(case: Erasure) -> Scope:
 def with_epoch(scope: Scope, salt_epoch: int) -> Scope:
     """Add the cache generation that may hold what is covered; nothing covered, nothing added."""
     return replace(scope, salt_epoch=salt_epoch) if scope else scope
+
+
+def note_generation(case: Erasure) -> None:
+    """Note the cache generation in which a case is first counted: the one before it ended with the hiding.
+
+    Whoever asked in that moment may have begun its cache in this one.
+    """
+    if not ErasureHolding.objects.filter(erasure_id=case.pk).exists():
+        case.salt_epoch = get_tenant().salt_epoch
+        case.save(update_fields=["salt_epoch"])
 
 
 def add_items(case_id: UUID, scope: Scope) -> bool:

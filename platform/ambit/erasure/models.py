@@ -73,7 +73,7 @@ class Erasure(TenantModel):
     repeats_id = models.UUIDField(null=True)
     # Whose numbers those of transactions, files and the log are: Postgres' system identifier.
     database_system = models.BigIntegerField(default=0)
-    # The tenant's cache generation when the case was received.
+    # The tenant's cache generation when the case was first counted, until then when it was received.
     salt_epoch = models.PositiveIntegerField(default=0)
     # The request's transaction: the case is settled once every older one has ended.
     request_xid = models.BigIntegerField(default=0)

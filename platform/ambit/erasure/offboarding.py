@@ -86,13 +86,14 @@ def begin_offboarding(*, tenant_id: UUID, slug: str) -> Offboarding:
     As the operator, outside any tenant's scope. Raises TenantNotFound, SlugMismatch, HoldsOpen.
     """
     with tenant_scope(_real(tenant_id), custody=True):
+        # Before the tenant's row: who places a hold has it last, to raise the epoch.
+        stand_alone()
         tenant = Tenant.objects.select_for_update(no_key=True).filter(pk=tenant_id).first()
         if tenant is None:
             raise TenantNotFound(tenant_id)
         if not _is_named(tenant, slug):
             raise SlugMismatch
         if tenant.closing_at is None:
-            stand_alone()
             n_holds = count_open_holds()
             if n_holds:
                 raise HoldsOpen(n_holds)
@@ -103,10 +104,10 @@ def begin_offboarding(*, tenant_id: UUID, slug: str) -> Offboarding:
 def end_again(*, tenant_id: UUID) -> None:
     """End a tenant that a restored backup brought back, with its holds: they were released before it ended."""
     with tenant_scope(tenant_id, custody=True):
-        tenant = Tenant.objects.select_for_update(no_key=True).filter(pk=tenant_id).first()
+        stand_alone()
+        tenant = Tenant.objects.filter(pk=tenant_id).first()
         if tenant is None or tenant.closing_at is not None:
             return
-        stand_alone()
         for hold_id in open_holds():
             lift(kind="hold", restriction_id=hold_id)
         # The ledger names the tenant, not the case that ended it before.

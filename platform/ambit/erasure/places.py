@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from ambit.adapters.holdings import count_adapters, count_files_of_tenant, destroy_adapters
 from ambit.audit.closing import count_values, count_values_left
 from ambit.erasure import ending, rows
 from ambit.erasure.ending import Ending
@@ -119,8 +120,25 @@ PLACES: tuple[Place, ...] = (
     ),
     _table("export_exportitem", "Which documents an archive was made from"),
     _table("export_export", "Archives for people (Art. 15 GDPR), and the keys that open them"),
+    Place(
+        name="adapter_weights",
+        title="Weights of adapters (LoRA), on disk and by name in model servers",
+        found_by="the tenant's adapters that are not erased",
+        destroyed_by="unloading from every model server and deletion of the files; a model server may keep weights in"
+        " its memory until they are evicted or it is started anew, where no request reaches them",
+        verified_by="a listing of the folder of weights, for folders that say they are the tenant's",
+        find=lambda _over: count_adapters(),
+        destroy=lambda _over: {"adapter_weights": destroy_adapters()},
+        remains=lambda over: count_files_of_tenant(over.tenant_id),
+    ),
+    _table("adapters_trainingdocument", "Which documents adapters were trained on"),
+    _table("adapters_adapter", "Adapters' records"),
     _table("answers_exchangepassage", "Passages that saved answers were made from"),
     _table("answers_exchange", "Saved questions and answers, each with the key that opens it"),
+    _table("metering_use", "Single uses of models: when, by whom, how many tokens"),
+    _table("metering_useday", "Sums of uses by day, member, key and model"),
+    _table("metering_usemonth", "Sums of uses by month"),
+    _table("metering_limit", "Limits that the operator set"),
     _table("answers_answeringpolicy", "What the tenant wished of its answers, in its own words"),
     Place(
         name="corpus_document",

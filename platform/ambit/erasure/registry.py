@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ambit.access.holdings import AUDIENCE_PLACES, GRANTS
+from ambit.adapters.holdings import ADAPTERS
 from ambit.answers.holdings import ANSWERS
 from ambit.corpus.holdings import (
     CHUNKS,
@@ -23,6 +24,7 @@ from ambit.corpus.holdings import (
 from ambit.export.holdings import EXPORTS
 from ambit.files.holdings import ORIGINALS
 from ambit.jobs.holdings import JOBS, REDIS
+from ambit.metering.holdings import USES
 from tenants.holding import Holding
 from tenants.holdings import (
     ACCOUNTS,
@@ -45,6 +47,8 @@ HOLDINGS: tuple[Holding, ...] = (
     LEXEMES,
     CHUNKS,
     ANSWERS,
+    ADAPTERS,
+    USES,
     SUBJECTS,
     MENTIONS,
     GRANTS,
@@ -139,6 +143,25 @@ TABLES: dict[str, Table] = {
         ("wrapped_key", "body_sealed", "generator"), (ANSWERS,), rewritten=True
     ),
     "answers_exchangepassage": Table((), (ANSWERS,), harmless_on_disk=IDS),
+    "adapters_adapter": Table(
+        (
+            "name",
+            "served_name",
+            "base",
+            "sha256",
+            "audience_ids",
+            "state",
+            "retired_because",
+            "load_fault",
+        ),
+        (ADAPTERS,),
+        rewritten=True,
+    ),
+    "adapters_trainingdocument": Table((), kept_because=EVIDENCE),
+    "metering_use": Table(("kind", "model", "outcome"), (USES,), harmless_on_disk=IDS),
+    "metering_useday": Table(("kind", "model"), (USES,), harmless_on_disk=IDS),
+    "metering_usemonth": Table((), kept_because="the tenant's sums, about no person"),
+    "metering_limit": Table((), kept_because=CONFIGURATION),
     "answers_answeringpolicy": Table(
         ("rules", "tone", "language", "updated_by_kind"),
         kept_because=CONFIGURATION,

@@ -31,6 +31,7 @@ from ambit.erasure.cases import (
     lock_case,
     next_moment,
     note_found,
+    note_generation,
     note_scoped,
     requester,
     scope_of,
@@ -157,6 +158,7 @@ def take_up(case_id: UUID) -> Case:
         _hide(late.document_ids, noted.member_ids)
         # Documents are locked before cases, as by who lifts a hold.
         case = lock_case(case_id)
+        note_generation(case)
         stop_handing_out(late.export_ids)
         if add_items(case_id, late):
             unmark(case_id)

@@ -1,344 +1,247 @@
-"""Ask the vLLM server for one completion; the contract is in deploy/vllm/README.md."""
+"""Ask a vLLM server for completions; the contract is in deploy/vllm/README.md."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
-import json
 import logging
 import random
-import re
-import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
-from uuid import UUID, uuid4
-from weakref import WeakKeyDictionary
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
 
 import httpx2
 from django.conf import settings
 
+from ambit.inference import wire
+from ambit.inference.connections import loop_client
+from ambit.inference.generation import (
+    Completion,
+    GenerationRefused,
+    GenerationTimedOut,
+    GenerationUnavailable,
+    Order,
+    TokenUsage,
+    UnavailableReason,
+)
 from ambit.inference.messages import Message
+from ambit.inference.replicas import (
+    Replica,
+    ServersNotConfigured,
+    admit,
+    in_order_for,
+    note_answering,
+    note_failure,
+    note_nothing,
+)
+from ambit.inference.salts import InvalidCacheSalt, check_salt, salt_for
+from ambit.inference.stream import Asked, Generation
+
+__all__ = [
+    "Completion",
+    "Generation",
+    "GenerationRefused",
+    "GenerationTimedOut",
+    "GenerationUnavailable",
+    "InvalidCacheSalt",
+    "Order",
+    "TokenUsage",
+    "chat",
+    "generating",
+    "salt_for",
+]
 
 logger = logging.getLogger(__name__)
 
-SALT_DOMAIN = b"ambit.cache_salt.v1"
-TEMPERATURE = 0.1
-SEED = 7
-# vLLM has no time limit of its own, and a queued request may rightly stay silent for long: reading
-# is bounded by the caller's deadline alone.
-TIMEOUT = httpx2.Timeout(connect=2, write=10, pool=2, read=None)
-# Below the five seconds after which vLLM closes an idle connection, so that a request rarely meets
-# a closed one.
-LIMITS = httpx2.Limits(max_connections=256, max_keepalive_connections=32, keepalive_expiry=3)
+# Before asking the same replica again; another is asked at once.
 RETRY_AFTER_S = (0.1, 0.5)
-MAX_ERROR_BYTES = 65_536
-
-_SALT = re.compile(r"[0-9a-f]{64}")
-
-UnavailableReason = Literal["not_configured", "unreachable", "busy", "failed", "cut_short"]
-RefusedReason = Literal["credentials", "context_overflow", "request"]
-
-
-class InvalidCacheSalt(ValueError):
-    """The salt is not one that salt_for makes; nothing was sent."""
+# vLLM sends the status line when it has queued a request; a server that takes longer hangs.
+STATUS_LINE_S = 15.0
+# An asker who reads nothing for so long after the deadline keeps no connection.
+LATE_S = 1.0
+# What says that the replica, not the request, is at fault.
+_REPLICA_FAULTS = frozenset({"unreachable", "slow", "failed", "garbled", "cut_short"})
 
 
-class GenerationUnavailable(Exception):
-    """No model server gave an answer; worth another try later, except where none is configured."""
+@asynccontextmanager
+async def generating(order: Order, *, deadline_s: float) -> AsyncIterator[Generation]:
+    """Begin a completion and yield it; leaving the block, by whatever way, makes the server stop.
 
-    def __init__(self, *, reason: UnavailableReason, status: int | None = None) -> None:
-        super().__init__(f"generation unavailable: {reason}")
-        self.reason = reason
-        self.status = status
-
-
-class GenerationTimedOut(Exception):
-    """The answer was not complete within the caller's deadline; the server was told to stop."""
-
-    def __init__(self, *, deadline_s: float) -> None:
-        super().__init__(f"generation not complete within {deadline_s:g} s")
-        self.deadline_s = deadline_s
-
-
-class GenerationRefused(Exception):
-    """The server refused this request and will refuse it again."""
-
-    def __init__(self, *, reason: RefusedReason, status: int) -> None:
-        super().__init__(f"generation refused: {reason} ({status})")
-        self.reason = reason
-        self.status = status
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """A generated text with the server's own token counts."""
-
-    text: str = field(repr=False)
-    prompt_tokens: int
-    completion_tokens: int
-    # Prompt tokens taken from the prefix cache of the same salt.
-    cached_tokens: int
-    # "stop", or "length" where max_tokens cut the text.
-    finish_reason: str
+    Where nothing has come yet a full queue or a lost connection is tried once more, on another
+    replica where there is one. The deadline counts from here to the end of the text. Entering and
+    iterating raise GenerationUnavailable, GenerationTimedOut, GenerationRefused, and entering
+    InvalidCacheSalt and InvalidAdapterName, whose words NEVER hold a prompt, an answer or a key.
+    """
+    check_salt(order.cache_salt)
+    if order.adapter is not None:
+        wire.check_adapter(order.adapter)
+    log = _Log(started=time.monotonic())
+    try:
+        async with _begun(order=order, deadline_s=deadline_s) as generation:
+            log.generation = generation
+            yield generation
+    except GenerationUnavailable as error:
+        logger.warning("generation.unavailable", extra=log.figures() | _told(error))
+        raise
+    except GenerationRefused as error:
+        logger.warning("generation.refused", extra=log.figures() | _told(error))
+        raise
+    except GenerationTimedOut:
+        logger.warning("generation.timed_out", extra=log.figures() | {"deadline_s": deadline_s})
+        raise
+    except BaseException:
+        logger.info("generation.ended_early", extra=log.figures())
+        raise
+    if generation.finish_reason:
+        logger.info("generation.completed", extra=log.figures())
+    else:
+        logger.info("generation.ended_early", extra=log.figures())
 
 
-@dataclass(frozen=True, slots=True)
-class _Server:
-    url: httpx2.URL
-    key: str = field(repr=False)
-    model: str
+@dataclass(slots=True)
+class _Log:
+    started: float
+    generation: Generation | None = None
+
+    def figures(self) -> dict[str, object]:
+        milliseconds = round(1000 * (time.monotonic() - self.started))
+        if self.generation is None:
+            return {"milliseconds": milliseconds}
+        finish_reason = self.generation.finish_reason
+        counted = asdict(self.generation.usage)
+        return {**counted, "finish_reason": finish_reason, "milliseconds": milliseconds}
 
 
-class _NotYetAnswered(Exception):
-    """No byte of an answer came; asking once more is safe."""
-
-    def __init__(self, *, unavailable: GenerationUnavailable) -> None:
-        super().__init__()
-        self.unavailable = unavailable
-
-
-def salt_for(*, tenant_id: UUID, epoch: int, secret: bytes) -> str:
-    """Return the tenant's secret, hexadecimal cache salt for an epoch."""
-    if len(secret) < 16:
-        raise InvalidCacheSalt("the secret of the cache salts needs at least 16 bytes")
-    if epoch < 0:
-        raise InvalidCacheSalt("the epoch of a cache salt is not negative")
-    message = b"\0".join((SALT_DOMAIN, tenant_id.bytes, str(epoch).encode()))
-    return hmac.new(secret, message, hashlib.sha256).hexdigest()
+def _told(error: GenerationUnavailable | GenerationRefused) -> dict[str, object]:
+    return {"reason": error.reason, "status": error.status}
 
 
 async def chat(
     *, messages: Sequence[Message], cache_salt: str, deadline_s: float, max_tokens: int = 512
 ) -> Completion:
-    """Return the model's whole answer.
-
-    Cancelling it, or passing the deadline, closes the connection, which makes vLLM stop generating.
-    Raises GenerationUnavailable, GenerationTimedOut, GenerationRefused or InvalidCacheSalt, whose
-    words NEVER hold a prompt, an answer or a key.
-    """
-    if not _SALT.fullmatch(cache_salt):
-        raise InvalidCacheSalt("a cache salt is 64 lower-case hexadecimal digits; nothing was sent")
-    server = _configured_server()
-    body = _request_body(
-        messages=messages, model=server.model, cache_salt=cache_salt, max_tokens=max_tokens
+    """Return the model's whole answer; raises as generating, and cancelling it stops the server."""
+    order = Order(messages=messages, cache_salt=cache_salt, max_tokens=max_tokens)
+    async with generating(order, deadline_s=deadline_s) as generation:
+        text = "".join([piece async for piece in generation])
+    usage = generation.usage
+    return Completion(
+        text=text,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cached_tokens=usage.cached_tokens,
+        finish_reason=generation.finish_reason,
     )
-    started = time.monotonic()
+
+
+@asynccontextmanager
+async def _begun(*, order: Order, deadline_s: float) -> AsyncIterator[Generation]:
+    loop = asyncio.get_running_loop()
+    asked = Asked(order=order, deadline_s=deadline_s, deadline=loop.time() + deadline_s)
+    replica, generation = await _begin_at_most_twice(asked)
+    closing: list[asyncio.Future[None]] = []
+    late = loop.call_at(
+        asked.deadline + LATE_S, lambda: closing.append(asyncio.ensure_future(generation.close()))
+    )
     try:
-        async with asyncio.timeout(deadline_s) as deadline:
-            completion = await _ask_at_most_twice(server=server, body=body)
-    except TimeoutError:
-        if not deadline.expired():
-            raise
-        logger.warning("generation.timed_out", extra={"deadline_s": deadline_s})
-        raise GenerationTimedOut(deadline_s=deadline_s) from None
+        yield generation
+        if generation.finish_reason:
+            note_answering(replica, whole=True)
     except GenerationUnavailable as error:
-        logger.warning(
-            "generation.unavailable", extra={"reason": error.reason, "status": error.status}
-        )
+        _learn(replica, error)
         raise
-    except GenerationRefused as error:
-        logger.warning("generation.refused", extra={"reason": error.reason, "status": error.status})
-        raise
-    logger.info(
-        "generation.completed",
-        extra={
-            "prompt_tokens": completion.prompt_tokens,
-            "completion_tokens": completion.completion_tokens,
-            "cached_tokens": completion.cached_tokens,
-            "finish_reason": completion.finish_reason,
-            "milliseconds": round(1000 * (time.monotonic() - started)),
-        },
-    )
-    return completion
+    finally:
+        late.cancel()
+        await generation.close()
 
 
-def _configured_server() -> _Server:
-    """Read where to ask; the model's name comes from here alone, never from a request."""
-    base = settings.AMBIT_VLLM_URL.rstrip("/").removesuffix("/v1")
-    key = settings.AMBIT_VLLM_KEY
-    model = settings.AMBIT_VLLM_MODEL
+async def _begin_at_most_twice(asked: Asked) -> tuple[Replica, Generation]:
+    ranked = _replicas_for(asked.order)
+    body = wire.request_body(order=asked.order, model=settings.AMBIT_VLLM_MODEL)
+    told: GenerationUnavailable | None = None
+    tried: list[Replica] = []
+    while len(tried) < 2:
+        replica = next((r for r in ranked if r not in tried and admit(r)), None)
+        if replica is None and tried:
+            # Nobody else is there to be asked: the same once more.
+            await asyncio.sleep(random.uniform(*RETRY_AFTER_S))  # noqa: S311 -- jitter, no secret
+            replica = tried[0] if admit(tried[0]) else None
+        if replica is None:
+            break
+        tried.append(replica)
+        try:
+            return replica, await _begin(replica=replica, asked=asked, body=body)
+        except wire.NotYetAnswered as not_yet:
+            # A server that said it is busy, and then drops the connection, is busy.
+            if told is None or told.reason != "busy":
+                told = not_yet.unavailable
+    raise told or GenerationUnavailable(reason="unreachable")
+
+
+def _replicas_for(order: Order) -> list[Replica]:
     try:
-        url = httpx2.URL(f"{base}/v1/chat/completions")
-    except httpx2.InvalidURL:
+        ranked = in_order_for(order.cache_salt)
+    except ServersNotConfigured:
         raise GenerationUnavailable(reason="not_configured") from None
-    # A key that is no header value would be quoted in the HTTP library's error.
-    usable_key = key.isascii() and key.isprintable()
-    if url.scheme not in {"http", "https"} or not url.host or not model or not usable_key:
+    if not settings.AMBIT_VLLM_MODEL:
         raise GenerationUnavailable(reason="not_configured")
-    return _Server(url=url, key=key, model=model)
+    return ranked
 
 
-def _request_body(
-    *, messages: Sequence[Message], model: str, cache_salt: str, max_tokens: int
-) -> dict[str, Any]:
-    return {
-        "model": model,
-        "messages": [{"role": m["role"], "content": m["content"]} for m in messages],
-        "cache_salt": cache_salt,
-        "priority": 0,
-        "max_completion_tokens": max_tokens,
-        "temperature": TEMPERATURE,
-        "seed": SEED,
-        # Streamed though it is returned whole: only then does a closed connection stop the
-        # generation at once.
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-
-
-async def _ask_at_most_twice(*, server: _Server, body: dict[str, Any]) -> Completion:
+async def _begin(*, replica: Replica, asked: Asked, body: bytes) -> Generation:
+    """Send the request and wait for the first event; tell the replica's circuit what came of it."""
     try:
-        return await _ask(server=server, body=body)
-    except _NotYetAnswered as first:
-        told = first.unavailable
-        await asyncio.sleep(random.uniform(*RETRY_AFTER_S))  # noqa: S311 -- jitter, no secret
-    try:
-        return await _ask(server=server, body=body)
-    except _NotYetAnswered as again:
-        # A server that said it is busy, and then drops the connection, is busy.
-        if told.status is None:
-            told = again.unavailable
-        raise told from None
+        generation = Generation(await _send(replica=replica, asked=asked, body=body), asked=asked)
+        try:
+            await generation.begin()
+        except BaseException:
+            await generation.close()
+            raise
+    except wire.NotYetAnswered as not_yet:
+        _learn(replica, not_yet.unavailable)
+        raise
+    except GenerationUnavailable as error:
+        _learn(replica, error)
+        raise
+    except GenerationRefused:
+        note_answering(replica, whole=True)
+        raise
+    except BaseException:
+        note_nothing(replica)
+        raise
+    note_answering(replica, whole=False)
+    return generation
 
 
-async def _ask(*, server: _Server, body: dict[str, Any]) -> Completion:
-    client = await _client()
-    answered = False
+async def _send(*, replica: Replica, asked: Asked, body: bytes) -> httpx2.Response:
+    """Return the response when its status line came."""
+    client = await loop_client()
+    request = client.build_request(
+        "POST",
+        replica.address("/v1/chat/completions"),
+        content=body,
+        headers=wire.request_headers(replica.key),
+    )
+    until = min(asked.deadline, asyncio.get_running_loop().time() + STATUS_LINE_S)
     try:
-        async with client.stream(
-            "POST", server.url, json=body, headers=_headers(server.key)
-        ) as response:
-            answered = True
-            if response.status_code != httpx2.codes.OK:
-                raise await _failure(response)
-            return await _collect(response)
+        async with asyncio.timeout_at(until) as limit:
+            return await client.send(request, stream=True)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        if until == asked.deadline:
+            raise GenerationTimedOut(deadline_s=asked.deadline_s) from None
+        reason: UnavailableReason = "slow"
+    except httpx2.PoolTimeout:
+        # The replica was not asked: it is we who have too many requests under way.
+        reason = "busy"
     except (httpx2.TransportError, httpx2.DecodingError):
         # The error is dropped, not chained: it holds the request, and so the prompt.
-        if answered:
-            raise GenerationUnavailable(reason="cut_short") from None
-        raise _NotYetAnswered(unavailable=GenerationUnavailable(reason="unreachable")) from None
+        reason = "unreachable"
+    raise wire.NotYetAnswered(unavailable=GenerationUnavailable(reason=reason))
 
 
-def _headers(key: str) -> dict[str, str]:
-    # vLLM makes this header its engine's request id: always ours and new, never a caller's, which
-    # could name another's.
-    headers = {"X-Request-Id": uuid4().hex}
-    if key:
-        headers["Authorization"] = f"Bearer {key}"
-    return headers
-
-
-async def _failure(response: httpx2.Response) -> Exception:
-    status = response.status_code
-    if status == httpx2.codes.SERVICE_UNAVAILABLE:
-        return _NotYetAnswered(unavailable=GenerationUnavailable(reason="busy", status=status))
-    if status == httpx2.codes.TOO_MANY_REQUESTS:
-        return GenerationUnavailable(reason="busy", status=status)
-    if not 400 <= status < 500:
-        return GenerationUnavailable(reason="failed", status=status)
-    content = b""
-    async for piece in response.aiter_bytes():
-        content += piece
-        if len(content) > MAX_ERROR_BYTES:
-            break
-    return _refusal(status=status, words=content.decode(errors="replace"))
-
-
-def _refusal(*, status: int, words: str) -> GenerationRefused:
-    """Name the reason; the server's words go no further, because they may quote the prompt."""
-    if status in {httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN}:
-        return GenerationRefused(reason="credentials", status=status)
-    if "maximum context length" in words or "max_model_len" in words:
-        return GenerationRefused(reason="context_overflow", status=status)
-    return GenerationRefused(reason="request", status=status)
-
-
-async def _collect(response: httpx2.Response) -> Completion:
-    pieces: list[str] = []
-    finish_reason = ""
-    usage: dict[str, Any] = {}
-    async for event in _events(response):
-        if error := event.get("error"):
-            raise _failure_in_stream(error, begun=any(pieces))
-        usage = event.get("usage") or usage
-        for choice in event.get("choices") or ():
-            pieces.append((choice.get("delta") or {}).get("content") or "")
-            finish_reason = choice.get("finish_reason") or finish_reason
-    if finish_reason not in {"stop", "length"}:
-        raise GenerationUnavailable(reason="cut_short")
-    details = usage.get("prompt_tokens_details") or {}
-    return Completion(
-        text="".join(pieces),
-        prompt_tokens=usage.get("prompt_tokens") or 0,
-        completion_tokens=usage.get("completion_tokens") or 0,
-        cached_tokens=details.get("cached_tokens") or 0,
-        finish_reason=finish_reason,
-    )
-
-
-async def _events(response: httpx2.Response) -> AsyncIterator[dict[str, Any]]:
-    """Yield the events before [DONE], and read on to the end: only then can the connection be kept."""
-    done = False
-    # Not aiter_lines: it also splits at U+2028 and its like, which a model may write inside a JSON
-    # string.
-    async for event in httpx2.EventSource(response):
-        done = done or event.data == "[DONE]"
-        if not done:
-            yield _event_fields(event.data)
-    if not done:
-        raise GenerationUnavailable(reason="cut_short")
-
-
-def _event_fields(data: str) -> dict[str, Any]:
-    try:
-        fields = json.loads(data)
-    except ValueError:
-        raise GenerationUnavailable(reason="failed") from None
-    if not isinstance(fields, dict):
-        raise GenerationUnavailable(reason="failed")
-    return fields
-
-
-def _failure_in_stream(error: object, *, begun: bool) -> Exception:
-    # A full queue, too, may be told here: in a burst the status line was 200 by then.
-    status = error.get("code") if isinstance(error, dict) else None
-    if not isinstance(status, int):
-        return GenerationUnavailable(reason="failed")
-    if status == httpx2.codes.SERVICE_UNAVAILABLE and not begun:
-        return _NotYetAnswered(unavailable=GenerationUnavailable(reason="busy", status=status))
-    if 400 <= status < 500:
-        return _refusal(status=status, words=json.dumps(error))
-    return GenerationUnavailable(reason="failed", status=status)
-
-
-_CLIENTS: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[httpx2.AsyncClient, None]]
-_CLIENTS = WeakKeyDictionary()
-
-
-async def _client() -> httpx2.AsyncClient:
-    """Return the running loop's client, which keeps connections open between requests."""
-    loop = asyncio.get_running_loop()
-    keeper = _CLIENTS.get(loop)
-    if keeper is None:
-        keeper = _CLIENTS[loop] = _kept_client()
-    return await anext(keeper)
-
-
-async def _kept_client() -> AsyncGenerator[httpx2.AsyncClient, None]:
-    """Yield one client again and again, and close it with its loop.
-
-    An event loop finishes its asynchronous generators as it ends (asyncio.run, uvicorn and asgiref
-    all see to it), and has no other hook for closing what belongs to it.
-    """
-    # Not from the environment: a proxy named there would read every prompt.
-    client = httpx2.AsyncClient(
-        timeout=TIMEOUT, limits=LIMITS, trust_env=False, verify=ssl.create_default_context()
-    )
-    try:
-        while True:
-            yield client
-    finally:
-        await client.aclose()
+def _learn(replica: Replica, error: GenerationUnavailable) -> None:
+    if error.reason not in _REPLICA_FAULTS:
+        note_nothing(replica)
+    elif note_failure(replica):
+        logger.warning("generation.circuit_opened", extra={"replica": replica.label})

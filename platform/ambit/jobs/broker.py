@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 RUN_JOB = "ambit.run_job"
 ARRANGE_GRAPHS = "ambit.arrange_graphs"
+KEEP_USES = "ambit.keep_uses"
 MAY_SCRUB = "ambit_may_scrub"
 ANSWER_S = 1.0
 # Work of the installation as a whole, which is due every hour anyway.

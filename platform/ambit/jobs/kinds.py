@@ -30,6 +30,8 @@ EXPORT_END = JobKind("export.end", queue="upkeep", attempts=1000)
 NOTICE = JobKind("notice.send", queue="notices", attempts=1000)
 # Notes what one recipient is to be told of the audit trail, and wakes again after an hour.
 CHECKPOINT_NOTICE = JobKind("notice.checkpoint", queue="upkeep", attempts=1000)
+# Has model servers load a live adapter, and let go of one that is not; a trigger of the database adds it too.
+PLACE_ADAPTER = JobKind("adapters.place", queue="upkeep", attempts=1000)
 
 KINDS = {
     kind.name: kind
@@ -44,6 +46,7 @@ KINDS = {
         EXPORT_END,
         NOTICE,
         CHECKPOINT_NOTICE,
+        PLACE_ADAPTER,
     )
 }
 # Erasures go first, and what others' servers may hold up last: a worker takes from the queues in this order.

@@ -17,6 +17,10 @@ class UnexpectedStatus(Exception):
         self.status = response.status_code
 
 
+class NotAnswered(Exception):
+    """A stream ended without an answer; carries the problem it told."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Someone with a key; every call names the status it expects."""
@@ -77,11 +81,24 @@ class Caller:
         return results
 
     def ask(self, question: str, *, k: int = 8) -> dict[str, Any]:
-        """Return the answer with its citations."""
-        answer: dict[str, Any] = self.call(
-            "POST", "/v1/answers", expect=200, json={"question": question, "k": k}
-        )
-        return answer
+        """Return the events of a streamed answer: `retrieval`, and `done` with the answer.
+
+        Raises UnexpectedStatus, NotAnswered.
+        """
+        body = {"question": question, "k": k, "stream": True}
+        response = self.send("POST", "/v1/answers", json=body)
+        if response.status_code != httpx2.codes.OK:
+            raise UnexpectedStatus("POST /v1/answers", response)
+        events = {name: data for name, data in map(_event, response.text.split("\n\n")) if name}
+        if "done" not in events:
+            raise NotAnswered(events.get("error"))
+        return events
+
+
+def _event(block: str) -> tuple[str, Any]:
+    """Read one event of a stream; a comment has no name."""
+    fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":") and line)
+    return fields.get("event", ""), json.loads(fields["data"]) if "data" in fields else None
 
 
 def form_fields(values: dict[str, Any]) -> dict[str, str]:

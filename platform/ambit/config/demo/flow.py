@@ -39,8 +39,10 @@ ACTS: tuple[Callable[[World], None], ...] = (
     replace_version,
     erase_person,
 )
-# Would point the demonstration's parts at somebody's real database, queue or models.
+# Would point the demonstration's parts at somebody's real database or queue. A model server holds
+# nothing of anybody's and may write its answers.
 FOREIGN = ("DATABASE_URL", "REDIS_URL")
+KEPT = "AMBIT_VLLM_"
 LOG_LINES = 15
 
 
@@ -69,6 +71,9 @@ def _on_a_stack(board: Board, embedded: Embedded) -> None:
         stack.start()
         stack.watch_in_background()
         board.check(f"everything is up at {stack.url}", ok=True)
+        if os.environ.get("AMBIT_VLLM_URL"):
+            model = os.environ.get("AMBIT_VLLM_MODEL", "")
+            board.say(f"answers are written by {model}; what it is given is held to the story")
         with httpx2.Client(base_url=stack.url, timeout=60, trust_env=False) as http:
             _play_acts(World(board, read_manifest(), Caller(http, _operator_key())))
         if board.failed:
@@ -108,7 +113,8 @@ def _operator_key() -> str:
 
 def _use_only(data_dir: Path) -> None:
     for name in list(os.environ):
-        if name.startswith("AMBIT_") or name in FOREIGN:
+        foreign = name.startswith("AMBIT_") and not name.startswith(KEPT)
+        if foreign or name in FOREIGN:
             del os.environ[name]
     os.environ["AMBIT_DATA_DIR"] = str(data_dir)
 

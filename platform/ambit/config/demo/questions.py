@@ -36,10 +36,9 @@ def ask_everybody(world: World) -> None:
 def _alice(world: World) -> None:
     world.board.act("Alice asks; every quote is looked up in the document it names")
     reply = world.ask("Alice", LEAVE)
-    cited = [c for c in reply.citations if c["document"] == world.document("staff-handbook")]
     world.board.check(
         "Alice gets 27 days, from page 2 of the handbook (PDF)",
-        reply.says("27 days") and any(c["page_first"] == 2 for c in cited),
+        reply.says("27 days") and 2 in reply.pages_of(world.document("staff-handbook")),
         seen=reply.raw,
     )
     answers = [
@@ -64,16 +63,16 @@ def _asks(world: World, who: str, question: str, fact: str, source: str) -> Repl
 def _quotes_hold(world: World, caller: Caller, replies: list[Reply]) -> None:
     texts: dict[tuple[str, int], str] = {}
     wrong = []
-    citations = [c for reply in replies for c in reply.citations]
-    for citation in citations:
-        at = (citation["document"], citation["version"])
+    quotes = [quote for reply in replies for quote in reply.quotes]
+    for document, version, start, end, quote in quotes:
+        at = (document, version)
         if at not in texts:
             texts[at] = caller.text_of(*at)
-        if texts[at][citation["char_start"] : citation["char_end"]] != citation["quote"]:
-            wrong.append(citation)
+        if texts[at][start:end] != quote:
+            wrong.append(quote)
     world.board.check(
-        f"each of {len(citations)} quotes stands in its document's text at the cited offsets",
-        bool(citations) and not wrong,
+        f"each of {len(quotes)} quotes stands in its document's text at the cited offsets",
+        bool(quotes) and not wrong,
         seen=wrong,
     )
 

@@ -1,0 +1,1 @@
+def earlier_turns(*, conversation_id, clearance, n=6): return []

@@ -1,0 +1,151 @@
+"""Stop what is being written once something is taken from its asker's reach: within two seconds of the commit.
+
+One poll for each tenant and process reads the tenant's epoch, which every such commit raises (tenants/migrations/
+0006_revocations.py), however many answers are being written. When it was raised, each of them asks for its own
+clearance again. NEVER goes on in doubt: no answer from the database, an error or a fault of ours is a no.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import Context, copy_context
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from django.db import connection
+
+from tenants.queries import standing_epoch
+from tenants.scope import tenant_scope
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.5
+# For so long the database may not answer before nothing is certain any more.
+SILENT_S = 2.0
+# With a poll's wait, still within two seconds of the commit.
+STANDS_S = 1.4
+# Threads of its own: an answer written by quoting keeps the loop's for seconds.
+_THREADS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="ambit-watch")
+
+
+async def revoked(stands: Callable[[], bool], *, tenant_id: UUID, epoch: int) -> None:
+    """Return once the asker's reach no longer covers what is being written; end it by cancelling this.
+
+    stands: asks for the clearance again, in a transaction of its own and in a thread; False or an error ends the
+    wait. epoch: the tenant's, read BEFORE the clearance that the answer is made with: read after it, a revocation
+    between the two would go unseen. It is asked once at the beginning too.
+    """
+    with _watching(tenant_id) as watch:
+        while await _still(stands):
+            seen = await watch.later_than(epoch)
+            if seen is None:
+                return
+            epoch = seen
+
+
+async def _still(stands: Callable[[], bool]) -> bool:
+    loop = asyncio.get_running_loop()
+    asked = loop.run_in_executor(_THREADS, copy_context().run, _asked, stands)
+    try:
+        return await asyncio.wait_for(asked, STANDS_S) is True
+    except Exception as error:  # noqa: BLE001 - whatever it is, nobody said yes
+        logger.warning("answers.reach_unknown", extra={"error": type(error).__name__})
+        return False
+
+
+class _Watch:
+    """The poll of one tenant, and who waits for what it finds."""
+
+    def __init__(self, tenant_id: UUID) -> None:
+        self.tenant_id = tenant_id
+        self.n_streams = 0
+        # None: it was never asked, or nothing is certain any more.
+        self.epoch: int | None = None
+        self.is_over = False
+        self._waiting: set[asyncio.Future[None]] = set()
+        # Without what the first asker's request knows: the poll is nobody's.
+        self.task = asyncio.create_task(self._poll(), context=Context())
+
+    async def later_than(self, epoch: int) -> int | None:
+        """Return the tenant's epoch once it is a later one; None where nothing is certain any more."""
+        while not self.is_over and (self.epoch is None or self.epoch <= epoch):
+            waiting = asyncio.get_running_loop().create_future()
+            self._waiting.add(waiting)
+            try:
+                await waiting
+            finally:
+                self._waiting.discard(waiting)
+        return None if self.is_over else self.epoch
+
+    async def _poll(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            heard = loop.time()
+            while True:
+                began = loop.time()
+                asked = loop.run_in_executor(_THREADS, _epoch_of, self.tenant_id)
+                try:
+                    self.epoch = await asyncio.wait_for(asked, heard + SILENT_S - began)
+                    heard = began
+                except Exception as error:  # noqa: BLE001 - an outage, until it has lasted too long
+                    logger.warning(
+                        "answers.watch_unanswered", extra={"error": type(error).__name__}
+                    )
+                    if loop.time() >= heard + SILENT_S:
+                        return
+                else:
+                    if self.epoch is None:
+                        # The tenant was suspended, or is being off-boarded.
+                        return
+                    self._wake()
+                pause = min(began + POLL_S, heard + SILENT_S) - loop.time()
+                await asyncio.sleep(max(0.0, pause))
+        finally:
+            # Whyever it ends: who waits must not wait for nothing.
+            self.is_over = True
+            self._wake()
+
+    def _wake(self) -> None:
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
+
+_WATCHES: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[UUID, _Watch]] = WeakKeyDictionary()
+
+
+@contextmanager
+def _watching(tenant_id: UUID) -> Iterator[_Watch]:
+    """Share the tenant's poll; the last to leave ends it."""
+    watches = _WATCHES.setdefault(asyncio.get_running_loop(), {})
+    watch = watches.get(tenant_id)
+    if watch is None or watch.is_over:
+        watch = watches[tenant_id] = _Watch(tenant_id)
+    watch.n_streams += 1
+    try:
+        yield watch
+    finally:
+        watch.n_streams -= 1
+        if not watch.n_streams:
+            watch.task.cancel()
+            if watches.get(tenant_id) is watch:
+                del watches[tenant_id]
+
+
+def _epoch_of(tenant_id: UUID) -> int | None:
+    try:
+        with tenant_scope(tenant_id):
+            return standing_epoch()
+    finally:
+        connection.close()
+
+
+def _asked(stands: Callable[[], bool]) -> bool:
+    try:
+        return stands()
+    finally:
+        connection.close()

@@ -1,0 +1,284 @@
+"""Chat completions as OpenAI's clients ask for them; permissions, citations and metering as everywhere.
+
+Taken from OpenAI's contract: the shapes of requests, completions, chunks and errors
+(platform.openai.com/docs/api-reference/chat). Of a conversation that the client keeps, only its
+questions are read: what was answered yesterday may hold what was revoked today.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterable
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from ambit.access.clearance import clearance_for
+from ambit.adapters.queries import AdapterNotFound, adapters_for, usable_adapter
+from ambit.answers import flow
+from ambit.answers.types import Answer, Question, Tell, Written
+from ambit.api.answers import ASKS, citations_of
+from ambit.api.asking import AskingView, ModelNotFound, read_schema
+from ambit.api.chat_shapes import CompletionInput, CompletionOutput, ModelOutput, ModelsOutput, Said
+from ambit.api.filters import read_filters
+from ambit.api.permissions import Policy
+from ambit.api.problems import problem_body
+from ambit.api.routes_input import read_routes
+from ambit.api.search import within
+from ambit.api.streams import KEEP_ALIVE, Ended, event_stream, told, unnamed
+from ambit.api.views import AmbitView
+from ambit.metering.types import Kind
+from tenants.ids import parse_id, public_id
+
+MODEL = "ambit"
+DONE = b"data: [DONE]\n\n"
+
+
+class OpenAiErrors:
+    """Adds to every problem the member `error` that OpenAI's clients read."""
+
+    def handle_exception(self, exc: Exception) -> HttpResponseBase:
+        """Answer the problem in both shapes at once."""
+        response: Any = super().handle_exception(exc)  # type: ignore[misc]  # of the view beside
+        if not isinstance(response, HttpResponse):
+            return response  # type: ignore[no-any-return]
+        body = json.loads(response.content)
+        response.content = json.dumps(body | {"error": as_error(body)}).encode()
+        return response
+
+
+class CompletionsView(OpenAiErrors, AskingView):
+    """Chat completions."""
+
+    policies = {"POST": ASKS}
+    asks: Kind = "chat"
+
+    @extend_schema(
+        request=CompletionInput,
+        responses={
+            200: CompletionOutput,
+            (200, "text/event-stream"): OpenApiResponse(OpenApiTypes.STR),
+        },
+    )
+    async def post(self, request: Request) -> HttpResponseBase:
+        """Answer the last question of a chat from the passages the member may see."""
+        asked = self.body(CompletionInput)
+        begun = await self.begin()
+        if isinstance(begun, HttpResponseBase):
+            return begun
+        _, prepared = begun
+        if asked["stream"]:
+            with_usage = bool((asked["stream_options"] or {}).get("include_usage"))
+            return event_stream(self._chunks(prepared, asked["model"], with_usage=with_usage))
+        saved = await self._made(prepared, tell=flow.nobody)
+        return Response(_completion(saved.id, saved.answer, model=asked["model"]))
+
+    def question(self) -> Question:
+        """Read the last question, in the caller's scope; raise ModelNotFound."""
+        asked = self.body(CompletionInput)
+        said: Said = asked["messages"]
+        clearance = clearance_for(member_id=self.acting_member())
+        return Question(
+            text=said.question,
+            k=asked["k"],
+            filters=read_filters(
+                asked, collection_ids=within(asked["collections"], clearance=clearance)
+            ),
+            routes=read_routes(asked, clearance=clearance),
+            conversation_id=asked["conversation"],
+            adapter_id=_adapter_of(asked["model"]),
+            retrieves=asked["retrieval"],
+            instructions=said.instructions,
+            schema=read_schema(asked["response_format"]),
+            max_tokens=asked["max_completion_tokens"] or asked["max_tokens"] or 512,
+        )
+
+    def earlier_questions(self) -> tuple[str, ...]:
+        """Return what the client says was asked before, oldest first."""
+        said: Said = self.body(CompletionInput)["messages"]
+        return said.earlier
+
+    async def _made(self, prepared: flow.Prepared, *, tell: Tell) -> flow.SavedAnswer:
+        answer = await flow.generate(prepared, tell=tell, stands=partial(self.stands, prepared))
+        return await sync_to_async(self.save)(None, prepared, answer)
+
+    async def _chunks(
+        self, prepared: flow.Prepared, model: str, *, with_usage: bool
+    ) -> AsyncIterator[bytes]:
+        chunk = partial(_chunk, use_id=prepared.use_id, model=model, made_at=int(time.time()))
+        yield chunk(delta={"role": "assistant", "content": ""})
+        n_shown = 0
+        async for step in told(partial(self._told, prepared)):
+            match step:
+                case None:
+                    yield KEEP_ALIVE
+                case Written():
+                    n_shown += len(step.text)
+                    yield chunk(delta={"content": step.text})
+                case Ended(made=None, error=error):
+                    body = problem_body(error, request=self.request._request)  # noqa: SLF001 - DRF's wrapper
+                    yield unnamed({"error": as_error(body)})
+                    return
+                case Ended(made=saved):
+                    for piece in _ending(chunk, saved, n_shown=n_shown, with_usage=with_usage):
+                        yield piece
+
+    async def _told(self, prepared: flow.Prepared, tell: Tell) -> flow.SavedAnswer:
+        saved = await self._made(prepared, tell=tell)
+        if saved.answer.withheld:
+            raise flow.ReachChanged
+        return saved
+
+
+class ModelsView(OpenAiErrors, AmbitView):
+    """What may be named as `model`."""
+
+    policies = {"GET": Policy("answers")}
+    reads = "models.listed"
+
+    @extend_schema(responses=ModelsOutput)
+    def get(self, request: Request) -> Response:
+        """List the models the member may ask: Ambit itself, and adapters trained on what the member may see."""
+        clearance = clearance_for(member_id=self.acting_member())
+        adapters = [public_id("adapter", a.id) for a in adapters_for(clearance=clearance)]
+        return Response({"object": "list", "data": [_model(id) for id in (MODEL, *adapters)]})
+
+
+class ModelView(OpenAiErrors, AmbitView):
+    """One of them."""
+
+    policies = {"GET": Policy("answers")}
+    reads = "models.listed"
+
+    @extend_schema(responses=ModelOutput)
+    def get(self, request: Request, id: str) -> Response:
+        """Show a model that the member may ask."""
+        adapter_id = _adapter_of(id)
+        if adapter_id is not None:
+            clearance = clearance_for(member_id=self.acting_member())
+            try:
+                usable_adapter(adapter_id=adapter_id, clearance=clearance)
+            except AdapterNotFound as error:
+                raise ModelNotFound from error
+        return Response(_model(id))
+
+
+def as_error(body: dict[str, Any]) -> dict[str, Any]:
+    """Return a problem in OpenAI's words."""
+    status = body["status"]
+    kind = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}.get(
+        status, "invalid_request_error" if status < 500 else "server_error"
+    )
+    fields = [e["field"] for e in body["errors"] if e["field"]]
+    words = [f"{e['field']}: {e['detail']}" for e in body["errors"]] or [body["detail"]]
+    return {
+        "message": f"{body['title']}. {' '.join(words)}",
+        "type": kind,
+        "param": fields[0] if fields else None,
+        "code": body["code"],
+    }
+
+
+def _adapter_of(model: str) -> UUID | None:
+    if model == MODEL:
+        return None
+    adapter_id = parse_id("adapter", model)
+    if adapter_id is None:
+        raise ModelNotFound
+    return adapter_id
+
+
+def _completion(answer_id: UUID, answer: Answer, *, model: str) -> dict[str, Any]:
+    return {
+        "id": f"chatcmpl-{answer_id.hex}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": model,
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": answer.text, "refusal": None},
+                "finish_reason": _finish_reason(answer),
+                "logprobs": None,
+            }
+        ],
+        "usage": _usage(answer),
+        "ambit": _extension(answer_id, answer),
+    }
+
+
+def _chunk(
+    *,
+    use_id: UUID,
+    model: str,
+    made_at: int,
+    delta: dict[str, Any] | None = None,
+    **more: Any,
+) -> bytes:
+    finish_reason = more.pop("finish_reason", None)
+    choices = [] if delta is None else [
+        {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
+    ]  # fmt: skip
+    return unnamed(
+        {
+            "id": f"chatcmpl-{use_id.hex}",
+            "object": "chat.completion.chunk",
+            "created": made_at,
+            "model": model,
+            "choices": choices,
+            **more,
+        }
+    )
+
+
+def _ending(
+    chunk: Any, saved: flow.SavedAnswer, *, n_shown: int, with_usage: bool
+) -> Iterable[bytes]:
+    """Yield what ends a stream; what was not shown in pieces, such as JSON, is shown whole."""
+    answer = saved.answer
+    if n_shown == 0:
+        yield chunk(delta={"content": answer.text})
+    extension = _extension(saved.id, answer)
+    yield chunk(delta={}, finish_reason=_finish_reason(answer), ambit=extension)
+    if with_usage:
+        yield chunk(usage=_usage(answer))
+    yield DONE
+
+
+def _finish_reason(answer: Answer) -> str:
+    return "length" if answer.cut_short else "stop"
+
+
+def _usage(answer: Answer) -> dict[str, Any]:
+    usage = answer.usage
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }
+
+
+def _extension(answer_id: UUID, answer: Answer) -> dict[str, Any]:
+    return {
+        "answer": public_id("answer", answer_id),
+        "abstained": answer.abstained,
+        "withheld": answer.withheld,
+        "groundedness": answer.groundedness,
+        "unsupported": list(answer.unsupported),
+        "citations": citations_of(answer),
+    }
+
+
+def _model(id: str) -> dict[str, Any]:
+    return {"id": id, "object": "model", "created": 0, "owned_by": "ambit"}

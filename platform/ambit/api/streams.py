@@ -1,0 +1,93 @@
+"""Server-sent events: what is told while an answer is written, as it happens.
+
+Writing and sending are two tasks. What is written waits in memory for whoever reads slowly, so that a
+client that never reads holds neither the model nor the database; one that goes away ends both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+from django.conf import settings
+from django.http import StreamingHttpResponse
+
+from ambit.answers.types import Event, Tell
+
+# Sent when nothing was for so long, so that no proxy takes the stream for dead.
+KEEP_ALIVE_S = 10.0
+KEEP_ALIVE = b": still at work\n\n"
+HEADERS = {
+    "Cache-Control": "no-store",
+    # nginx would otherwise collect events before it passes them on.
+    "X-Accel-Buffering": "no",
+}
+T = TypeVar("T")
+
+
+class Ended(Generic[T]):
+    """The last that is told: what was made, or why nothing was."""
+
+    def __init__(self, *, made: T | None = None, error: Exception | None = None) -> None:
+        self.made = made
+        self.error = error
+
+
+def event_stream(pieces: AsyncIterator[bytes]) -> StreamingHttpResponse:
+    """Answer with events as they come."""
+    return StreamingHttpResponse(
+        pieces, content_type="text/event-stream; charset=utf-8", headers=HEADERS
+    )
+
+
+def event(name: str, data: Any) -> bytes:
+    """Return one event; its data is one line of JSON."""
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+
+
+def unnamed(data: Any) -> bytes:
+    """Return an event as OpenAI's API sends it, without a name."""
+    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+
+
+async def told(work: Callable[[Tell], Awaitable[T]]) -> AsyncIterator[Event | Ended[T] | None]:
+    """Yield what the work tells, then how it ended; None where nothing happened for a while.
+
+    Leaving early cancels the work. Whoever has not read all within AMBIT_STREAM_READ_S after its end
+    is cancelled.
+    """
+    waiting: asyncio.Queue[Event | Ended[T]] = asyncio.Queue()
+    reader = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    given_up: asyncio.TimerHandle | None = None
+
+    async def do() -> None:
+        nonlocal given_up
+        try:
+            ended = Ended(made=await work(waiting.put_nowait))
+        except Exception as error:  # noqa: BLE001 - the edge: every exception becomes an event
+            ended = Ended(error=error)
+        waiting.put_nowait(ended)
+        if reader is not None:
+            given_up = loop.call_later(settings.AMBIT_STREAM_READ_S, reader.cancel)
+
+    task = asyncio.create_task(do())
+    try:
+        while True:
+            try:
+                # Not wait_for(), which may lose what comes as the time runs out (Python 3.11).
+                async with asyncio.timeout(KEEP_ALIVE_S):
+                    step = await waiting.get()
+            except TimeoutError:
+                yield None
+                continue
+            yield step
+            if isinstance(step, Ended):
+                return
+    finally:
+        if given_up is not None:
+            given_up.cancel()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""What answering costs: counted for every tenant, limited, and shared fairly."""

@@ -1,0 +1,58 @@
+"""One question after another: Ambit's answer, then the very same prompt asked of the bare server."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING
+
+from tests.bench import search
+from tests.bench.answers.asking import Timed, ask_ambit, ask_bare, client
+from tests.bench.texts import questions
+
+if TYPE_CHECKING:
+    from tests.bench.answers.__main__ import Bench
+
+N_WARMING = 5
+
+
+async def measure(bench: Bench, *, n_questions: int, n_chunks: int, max_tokens: int) -> None:
+    """Fill a collection, ask, and print what Ambit adds."""
+    search.fill(
+        bench.service,
+        bench.tenant,
+        member=bench.member,
+        collection=bench.collection,
+        n_audiences=1,
+        n_chunks=n_chunks,
+    )
+    pairs: list[tuple[Timed, Timed]] = []
+    async with client(bench.url) as ambit, client(bench.relay.url) as bare:
+        for question in questions(n_questions + N_WARMING):
+            ours = await ask_ambit(ambit, bench.asker.headers, question, max_tokens=max_tokens)
+            if ours.fault:
+                raise SystemExit(f"an answer failed: {ours.fault}")
+            body = bench.sent()[-1]
+            theirs = await ask_bare(bare, bench.server.key, body)
+            bench.sent()
+            pairs.append((ours, theirs))
+    _show(pairs[N_WARMING:], n_chunks=n_chunks, max_tokens=max_tokens)
+
+
+def _show(pairs: list[tuple[Timed, Timed]], *, n_chunks: int, max_tokens: int) -> None:
+    print(f"\noverhead: {len(pairs)} questions, {n_chunks} chunks visible, {max_tokens} tokens each")
+    print(f"{'':14}{'Ambit p50':>12}{'p95':>9}{'bare p50':>12}{'p95':>9}{'added p50':>12}{'p95':>9}{'ratio':>8}")
+    for name, of in (("first token", "first_s"), ("whole answer", "whole_s")):
+        ours = [1000 * getattr(o, of) for o, _ in pairs]
+        bare = [1000 * getattr(b, of) for _, b in pairs]
+        added = [o - b for o, b in zip(ours, bare, strict=True)]
+        print(
+            f"{name:14}{_p(ours, 50):9.1f} ms{_p(ours, 95):9.1f}{_p(bare, 50):9.1f} ms{_p(bare, 95):9.1f}"
+            f"{_p(added, 50):9.1f} ms{_p(added, 95):9.1f}{_p(ours, 50) / _p(bare, 50):8.2f}"
+        )
+    print("to reach: on a GPU a ratio of at most 1.05 for the whole; on a CPU at most 40 ms added, p50")
+
+
+def _p(values: list[float], percent: int) -> float:
+    if len(values) < 2:
+        return values[0]
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]

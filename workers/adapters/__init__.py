@@ -1,0 +1,1 @@
+"""Bring model servers in line with which adapters are live."""
