@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test test-long check test-vllm bench bench-retrieval bench-timing replay histories prove-audit prove-erasure prove-crashes measure-finding constraints clean
+.PHONY: help serve demo test test-long check test-vllm bench bench-retrieval bench-answers bench-timing replay histories prove-audit prove-erasure prove-crashes measure-finding constraints clean
 .DELETE_ON_ERROR:
 
 help: ## say what can be made
@@ -48,6 +48,9 @@ bench: $(DEVELOPED) ## measure; reports figures, asserts nothing
 
 bench-retrieval: $(DEVELOPED) ## retrieval beside its peers, in .venv-bench (BENCH_ARGS="--quick", "--chunks 400k")
 	@$(BIN)/python -m tests.bench.retrieval $(BENCH_ARGS)
+
+bench-answers: $(DEVELOPED) ## what Ambit adds to a call of the model server: time, streams, counts (BENCH_ARGS="overhead")
+	@$(BIN)/python -m tests.bench.answers $(BENCH_ARGS)
 
 bench-timing: $(DEVELOPED) ## what waiting times tell of other tenants and of hidden documents
 	@$(BIN)/python -m pytest -q tests/bench/test_timing.py

@@ -13,8 +13,8 @@ from ambit.inference import vllm
 from ambit.inference.replicas import forget_circuits
 from tests.vllm import environment
 from tests.vllm.server import Relay, VllmServer, running_server
-from tests.vllm.world import World, running_world
 from tests.vllm.serving import Served
+from tests.vllm.world import World, running_world
 
 HERE = Path(__file__).parent
 

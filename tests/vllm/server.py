@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -121,10 +121,10 @@ class VllmServer:
 
 
 @contextlib.contextmanager
-def running_server(folder: Path) -> Iterator[VllmServer]:
+def running_server(folder: Path, *, queue: Sequence[str] = QUEUE_FLAGS) -> Iterator[VllmServer]:
     port = free_port()
     log = folder / "vllm.log"
-    groups = (RECOMMENDED_FLAGS, ADAPTER_FLAGS, QUEUE_FLAGS, CPU_FLAGS)
+    groups = (RECOMMENDED_FLAGS, ADAPTER_FLAGS, queue, CPU_FLAGS)
     flags = [part for flag in chain(*groups) for part in flag.split()]
     command = [
         str(environment.python()),

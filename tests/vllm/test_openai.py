@@ -158,9 +158,7 @@ def test_an_unknown_model_a_wrong_key_and_no_member_are_told_apart(
         client.with_options(api_key="ambit_svc_no").chat.completions.create(
             model="ambit", messages=ASKED
         )
-    nobody = openai.OpenAI(
-        base_url=f"{world.url}/v1", api_key=world.one.tenant.key, max_retries=0
-    )
+    nobody = openai.OpenAI(base_url=f"{world.url}/v1", api_key=world.one.tenant.key, max_retries=0)
     with nobody, pytest.raises(openai.BadRequestError) as refused:
         nobody.chat.completions.create(model="ambit", messages=ASKED)
     assert refused.value.code == "member_required"

@@ -131,7 +131,8 @@ def test_a_client_that_never_reads_holds_nothing(world: World, vllm_server: Vllm
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         reader.sendall(
             f"POST /v1/answers HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n{headers}\r\n\r\n".encode() + body
+            f"Content-Length: {len(body)}\r\n{headers}\r\n\r\n".encode()
+            + body
         )
         vllm_server.wait_for_running(1, limit_s=10)
         vllm_server.wait_for_running(0, limit_s=60)
@@ -142,7 +143,9 @@ def test_many_streams_at_once_all_come_to_their_end(world: World) -> None:
     ends: list[str] = []
 
     def one() -> None:
-        events = _all(world, world.one.reader, {"question": QUESTION, "stream": True, "max_tokens": 16})
+        events = _all(
+            world, world.one.reader, {"question": QUESTION, "stream": True, "max_tokens": 16}
+        )
         ends.append(events[-1][0])
 
     threads = [threading.Thread(target=one) for _ in range(12)]

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 from ambit.config.embedded import Embedded
 from ambit.config.runtime.network import free_port
 from ambit.config.runtime.supervisor import Stack
-from tests.bench.service import Api, Service, Tenant, upload_texts, wait_until_final
+from tests.bench.service import Service, Tenant, upload_texts, wait_until_final
 from tests.database.private import superuser_url
 from tests.vllm import environment
 from tests.vllm.server import Relay, VllmServer
@@ -57,7 +57,8 @@ class Place:
         """Return what is noted of the reader's questions, the latest last."""
         with psycopg.connect(self.database_url, row_factory=dict_row) as database:
             return database.execute(
-                "SELECT * FROM metering_use WHERE member_id = %s ORDER BY at", [_uuid(self.reader_id)]
+                "SELECT * FROM metering_use WHERE member_id = %s ORDER BY at",
+                [_uuid(self.reader_id)],
             ).fetchall()
 
     def revoke(self) -> None:

@@ -1,2 +1,6 @@
-def messages_to_condense(*, question, turns): return [{"role":"user","content":question}]
-def standalone(*, question, turns, rewritten): return question
+def messages_to_condense(*, question, turns):
+    return [{"role": "user", "content": question}]
+
+
+def standalone(*, question, turns, rewritten):
+    return question

@@ -1,1 +1,2 @@
-def earlier_turns(*, conversation_id, clearance, n=6): return []
+def earlier_turns(*, conversation_id, clearance, n=6):
+    return []

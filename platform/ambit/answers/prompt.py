@@ -131,9 +131,7 @@ def ungrounded_messages(
     ]
 
 
-def system_text(
-    *, tenant_policy: str = "", instructions: str = "", policy: str = POLICY
-) -> str:
+def system_text(*, tenant_policy: str = "", instructions: str = "", policy: str = POLICY) -> str:
     """Return the whole system message: our policy, and below it, fenced, what others wish."""
     parts = [policy]
     if wishes := _quoted(tenant_policy, fence=ORGANISATION_FENCE):

@@ -39,7 +39,12 @@ def nothing_given(*, generator: GeneratorName, usage: Usage) -> Answer:
 
 
 def save_exchange(
-    *, member_id: UUID, question: str, answer: Answer, passages: Sequence[Passage], conversation_id: UUID | None = None
+    *,
+    member_id: UUID,
+    question: str,
+    answer: Answer,
+    passages: Sequence[Passage],
+    conversation_id: UUID | None = None,
 ) -> UUID:
     """Keep a question and its answer for the asker, with what it was made from for erasures."""
     tenant_id = current_tenant_id()

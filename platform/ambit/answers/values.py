@@ -21,7 +21,9 @@ def spans_behind(value: Any, *, passages: Sequence[Passage]) -> tuple[list[Span]
     spans: list[Span] = []
     unsupported: list[str] = []
     statements = [(said, support.facts(said)) for said in _said(value)]
-    telling = [(said, claim) for said, claim in statements if claim.numbers | claim.names | claim.words]
+    telling = [
+        (said, claim) for said, claim in statements if claim.numbers | claim.names | claim.words
+    ]
     for said, claim in telling:
         index = next((i for i, s in enumerate(shown) if support.is_covered(claim, by=s)), None)
         if index is None:

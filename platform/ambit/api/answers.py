@@ -175,9 +175,7 @@ class AnswersView(AskingView):
         self, taken: idempotency.Slot | None, prepared: flow.Prepared, *, tell: Tell
     ) -> flow.SavedAnswer:
         try:
-            answer = await flow.generate(
-                prepared, tell=tell, stands=partial(self.stands, prepared)
-            )
+            answer = await flow.generate(prepared, tell=tell, stands=partial(self.stands, prepared))
             return await sync_to_async(self.save)(taken, prepared, answer)
         except BaseException:
             await asyncio.shield(self.free(taken))

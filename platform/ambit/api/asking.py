@@ -10,7 +10,6 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http.response import HttpResponseBase
 
-from ambit.access.clearance import clearance_for
 from ambit.answers import flow
 from ambit.answers.structured import check_schema
 from ambit.answers.types import Answer, Question

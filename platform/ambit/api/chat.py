@@ -7,7 +7,6 @@ questions are read: what was answered yesterday may hold what was revoked today.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterable

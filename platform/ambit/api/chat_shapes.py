@@ -195,5 +195,7 @@ def _text(message: dict[str, Any]) -> str:
     parts = content if isinstance(content, list) else [None]
     texts = [p.get("text") for p in parts if isinstance(p, dict) and p.get("type") == "text"]
     if len(texts) != len(parts) or not all(isinstance(text, str) for text in texts):
-        raise ValidationError("Send content as text: images and files are not read.", code="invalid")
+        raise ValidationError(
+            "Send content as text: images and files are not read.", code="invalid"
+        )
     return "\n".join(str(text) for text in texts)

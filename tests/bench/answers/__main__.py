@@ -113,9 +113,7 @@ def _bench(given: argparse.Namespace) -> Iterator[Bench]:
                 owner = [{"principal": f"member:{member}", "role": "owner"}]
                 collection = tenant.collection("bench", owner)
                 asker = tenant.acting_for(member)
-                yield Bench(
-                    service, tenant, asker, member, collection, stack.url, server, relay
-                )
+                yield Bench(service, tenant, asker, member, collection, stack.url, server, relay)
             relay.close()
 
 

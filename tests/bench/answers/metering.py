@@ -47,7 +47,9 @@ def measure(bench: Bench, *, n_requests: int) -> None:
         f"requests counted {ours['requests']} of {n_requests}, still open {ours['unfinished']},"
         f" by estimate {ours['estimated']}"
     )
-    print("to reach: every request counted, none open; what was cut off differs by what was under way")
+    print(
+        "to reach: every request counted, none open; what was cut off differs by what was under way"
+    )
 
 
 async def _ask(bench: Bench, n: int) -> int:
@@ -73,7 +75,10 @@ async def _ask(bench: Bench, n: int) -> int:
 
     async with client(bench.url) as http:
         await asyncio.gather(
-            *(one(chance.uniform(0.01, 0.6) if chance.random() < LEAVING else None) for _ in range(n))
+            *(
+                one(chance.uniform(0.01, 0.6) if chance.random() < LEAVING else None)
+                for _ in range(n)
+            )
         )
     return left
 

@@ -39,8 +39,12 @@ async def measure(bench: Bench, *, n_questions: int, n_chunks: int, max_tokens: 
 
 
 def _show(pairs: list[tuple[Timed, Timed]], *, n_chunks: int, max_tokens: int) -> None:
-    print(f"\noverhead: {len(pairs)} questions, {n_chunks} chunks visible, {max_tokens} tokens each")
-    print(f"{'':14}{'Ambit p50':>12}{'p95':>9}{'bare p50':>12}{'p95':>9}{'added p50':>12}{'p95':>9}{'ratio':>8}")
+    print(
+        f"\noverhead: {len(pairs)} questions, {n_chunks} chunks visible, {max_tokens} tokens each"
+    )
+    print(
+        f"{'':14}{'Ambit p50':>12}{'p95':>9}{'bare p50':>12}{'p95':>9}{'added p50':>12}{'p95':>9}{'ratio':>8}"
+    )
     for name, of in (("first token", "first_s"), ("whole answer", "whole_s")):
         ours = [1000 * getattr(o, of) for o, _ in pairs]
         bare = [1000 * getattr(b, of) for _, b in pairs]
@@ -49,7 +53,9 @@ def _show(pairs: list[tuple[Timed, Timed]], *, n_chunks: int, max_tokens: int) -
             f"{name:14}{_p(ours, 50):9.1f} ms{_p(ours, 95):9.1f}{_p(bare, 50):9.1f} ms{_p(bare, 95):9.1f}"
             f"{_p(added, 50):9.1f} ms{_p(added, 95):9.1f}{_p(ours, 50) / _p(bare, 50):8.2f}"
         )
-    print("to reach: on a GPU a ratio of at most 1.05 for the whole; on a CPU at most 40 ms added, p50")
+    print(
+        "to reach: on a GPU a ratio of at most 1.05 for the whole; on a CPU at most 40 ms added, p50"
+    )
 
 
 def _p(values: list[float], percent: int) -> float:

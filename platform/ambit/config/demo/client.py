@@ -97,7 +97,9 @@ class Caller:
 
 def _event(block: str) -> tuple[str, Any]:
     """Read one event of a stream; a comment has no name."""
-    fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":") and line)
+    fields = dict(
+        line.split(": ", 1) for line in block.split("\n") if not line.startswith(":") and line
+    )
     return fields.get("event", ""), json.loads(fields["data"]) if "data" in fields else None
 
 

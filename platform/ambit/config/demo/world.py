@@ -101,7 +101,13 @@ class Reply:
             for c in self.citations
         ]
         given = [
-            (p["document"]["id"], p["document"]["version"], p["char_start"], p["char_end"], p["text"])
+            (
+                p["document"]["id"],
+                p["document"]["version"],
+                p["char_start"],
+                p["char_end"],
+                p["text"],
+            )
             for p in self.given
         ]
         return cited + given
