@@ -36,6 +36,7 @@ MENU: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("Documents", "description", "documents"),
             Entry("Collections", "folder_open", "collections"),
             Entry("Ask as a member", "quick_reference_all", "ask"),
+            Entry("Answering", "edit_note", "answering"),
             Entry("Adapters", "tune", "adapters"),
         ),
     ),

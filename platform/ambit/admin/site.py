@@ -30,7 +30,7 @@ from tenants.models import Account
 
 PAGE_MODULES = (
     "home", "tenants", "limits", "offboarding", "members", "keys", "groups", "collections", "documents", "upload",
-    "readers", "sight", "ask", "erasures", "erasure_steps", "exports", "holds", "retention",
+    "readers", "sight", "ask", "policy", "erasures", "erasure_steps", "exports", "holds", "retention",
     "adapters", "events", "trail", "usage",
 )  # fmt: skip
 

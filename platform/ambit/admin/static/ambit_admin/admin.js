@@ -125,8 +125,22 @@
     setTimeout(ask, delay);
   };
 
+  // How much of a field's room is used, while one types.
+  const count = (field) => {
+    const shown = document.createElement("p");
+    shown.className = "a-help a-counter";
+    const update = () => {
+      const n = [...field.value].length;
+      shown.textContent = `${n.toLocaleString()} of ${Number(field.dataset.count).toLocaleString()} characters`;
+    };
+    field.addEventListener("input", update);
+    field.after(shown);
+    update();
+  };
+
   document.addEventListener("DOMContentLoaded", () => {
     localTimes(document);
+    for (const field of document.querySelectorAll("[data-count]")) count(field);
     for (const part of document.querySelectorAll("[data-poll]")) follow(part);
     for (const rows of document.querySelectorAll("[data-refresh]")) refreshRows(rows);
     for (const button of document.querySelectorAll("[data-add-row]")) button.hidden = false;
