@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ambit.answers import support
+from ambit.answers.ground import WORDS_COVERED
 from ambit.corpus.types import Passage
 
 Span = tuple[int, int, int]
@@ -25,12 +26,22 @@ def spans_behind(value: Any, *, passages: Sequence[Passage]) -> tuple[list[Span]
         (said, claim) for said, claim in statements if claim.numbers | claim.names | claim.words
     ]
     for said, claim in telling:
-        index = next((i for i, s in enumerate(shown) if support.is_covered(claim, by=s)), None)
+        index = next((i for i, s in enumerate(shown) if _covers(s, claim)), None)
         if index is None:
             unsupported.append(said)
         else:
             spans.append((index, *support.best_sentence(claim, text=passages[index].text)))
     return list(dict.fromkeys(spans)), unsupported, len(telling)
+
+
+def _covers(shown: support.Vocabulary, claim: support.Facts) -> bool:
+    """Say whether a passage has all numbers and names of a statement, and enough of its words."""
+    there = sum(shown.has_word(word) for word in claim.words)
+    return (
+        all(shown.has_number(forms) for forms in claim.numbers)
+        and all(shown.has_word(name) for name in claim.names)
+        and there >= WORDS_COVERED * len(claim.words)
+    )
 
 
 def _said(value: Any) -> Iterator[str]:

@@ -175,7 +175,10 @@ class ModelsOutput(Output):
     """Models."""
 
     object = serializers.CharField()
-    data = ModelOutput(many=True)
+
+    def get_fields(self) -> dict[str, Any]:
+        """Add `data`, which as an attribute would hide the serializer's own."""
+        return {**super().get_fields(), "data": ModelOutput(many=True)}
 
 
 def _role(message: dict[str, Any]) -> str:

@@ -59,7 +59,9 @@ def unnamed(data: Any) -> bytes:
     return f"data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
 
 
-async def told(work: Callable[[Tell], Awaitable[T]]) -> AsyncIterator[Event | Made[T] | Failed | None]:
+async def told(
+    work: Callable[[Tell], Awaitable[T]],
+) -> AsyncIterator[Event | Made[T] | Failed | None]:
     """Yield what the work tells, then how it ended; None where nothing happened for a while.
 
     Leaving early cancels the work. Whoever has not read all within AMBIT_STREAM_READ_S after its end

@@ -16,6 +16,54 @@ from ambit.admin.theme import UNFOLD as UNFOLD
 from ambit.config.adapters import AMBIT_ADAPTERS_CHECK_S as AMBIT_ADAPTERS_CHECK_S
 from ambit.config.adapters import AMBIT_LORA_MAX_RANK as AMBIT_LORA_MAX_RANK
 from ambit.config.adapters import adapters_dir, adapters_dir_of_servers, lora_base
+from ambit.config.answering import (
+    AMBIT_CACHE_SCOPE as AMBIT_CACHE_SCOPE,
+)
+from ambit.config.answering import (
+    AMBIT_MEMBER_REQUESTS_PER_MINUTE as AMBIT_MEMBER_REQUESTS_PER_MINUTE,
+)
+from ambit.config.answering import (
+    AMBIT_REQUESTS_PER_MINUTE as AMBIT_REQUESTS_PER_MINUTE,
+)
+from ambit.config.answering import (
+    AMBIT_STREAM_READ_S as AMBIT_STREAM_READ_S,
+)
+from ambit.config.answering import (
+    AMBIT_TOKENS_PER_MONTH as AMBIT_TOKENS_PER_MONTH,
+)
+from ambit.config.answering import (
+    AMBIT_USES_DAYS as AMBIT_USES_DAYS,
+)
+from ambit.config.answering import (
+    AMBIT_VLLM_ADMIN_KEY as AMBIT_VLLM_ADMIN_KEY,
+)
+from ambit.config.answering import (
+    AMBIT_VLLM_ADMIN_URL as AMBIT_VLLM_ADMIN_URL,
+)
+from ambit.config.answering import (
+    AMBIT_VLLM_CONCURRENCY as AMBIT_VLLM_CONCURRENCY,
+)
+from ambit.config.answering import (
+    AMBIT_VLLM_CONTEXT as AMBIT_VLLM_CONTEXT,
+)
+from ambit.config.answering import (
+    AMBIT_VLLM_KEY as AMBIT_VLLM_KEY,
+)
+from ambit.config.answering import (
+    AMBIT_VLLM_MODEL as AMBIT_VLLM_MODEL,
+)
+from ambit.config.answering import (
+    AMBIT_VLLM_QUEUE_S as AMBIT_VLLM_QUEUE_S,
+)
+from ambit.config.answering import (
+    AMBIT_VLLM_TIMEOUT_S as AMBIT_VLLM_TIMEOUT_S,
+)
+from ambit.config.answering import (
+    AMBIT_VLLM_TOKENIZER as AMBIT_VLLM_TOKENIZER,
+)
+from ambit.config.answering import (
+    AMBIT_VLLM_URL as AMBIT_VLLM_URL,
+)
 from ambit.config.embedded import Embedded
 from ambit.config.env import (
     InvalidSetting,
@@ -24,7 +72,6 @@ from ambit.config.env import (
     env_required,
     env_str,
     env_url,
-    env_urls,
     read_calibration,
 )
 from ambit.corpus.languages import CONFIGURATIONS, primary_subtag
@@ -222,48 +269,9 @@ AMBIT_GRAPH_MIN_ROWS = env_int("AMBIT_GRAPH_MIN_ROWS", default=10_000, minimum=1
 AMBIT_GRAPHS_MAX = env_int("AMBIT_GRAPHS_MAX", default=64)
 # Width of the vector column; a model of another width needs a migration.
 AMBIT_EMBED_DIMENSIONS = 384
-# One server, or several replicas of it; tenants are spread over them.
-AMBIT_VLLM_URL = env_urls("AMBIT_VLLM_URL")
-AMBIT_VLLM_KEY = env_str("AMBIT_VLLM_KEY")
-AMBIT_VLLM_MODEL = env_str("AMBIT_VLLM_MODEL")
-if AMBIT_VLLM_URL and not AMBIT_VLLM_MODEL:
-    raise InvalidSetting(
-        "Set AMBIT_VLLM_MODEL to the name that the vLLM server at AMBIT_VLLM_URL serves"
-    )
 AMBIT_LORA_BASE = lora_base(AMBIT_VLLM_MODEL)
 AMBIT_ADAPTERS_DIR = adapters_dir("" if PRODUCTION else str(EMBEDDED.adapters_dir))
 AMBIT_VLLM_ADAPTERS_DIR = adapters_dir_of_servers(AMBIT_ADAPTERS_DIR)
-AMBIT_VLLM_TIMEOUT_S = env_int("AMBIT_VLLM_TIMEOUT_S", default=120, minimum=1)
-# How long after its end a stream waits for whoever reads it slowly, or never.
-AMBIT_STREAM_READ_S = env_int("AMBIT_STREAM_READ_S", default=60, minimum=1)
-# Where adapters are loaded and caches emptied: each replica itself, never a router before them.
-AMBIT_VLLM_ADMIN_URL = env_urls("AMBIT_VLLM_ADMIN_URL") or AMBIT_VLLM_URL
-AMBIT_VLLM_ADMIN_KEY = env_str("AMBIT_VLLM_ADMIN_KEY") or AMBIT_VLLM_KEY
-# The served model's tokenizer.json and context, by which prompts are fitted.
-AMBIT_VLLM_TOKENIZER = env_str("AMBIT_VLLM_TOKENIZER")
-if AMBIT_VLLM_TOKENIZER and not Path(AMBIT_VLLM_TOKENIZER).is_file():
-    raise InvalidSetting(
-        f"AMBIT_VLLM_TOKENIZER must be the path of a tokenizer.json; there is no file {AMBIT_VLLM_TOKENIZER}"
-    )
-AMBIT_VLLM_CONTEXT = env_int("AMBIT_VLLM_CONTEXT", default=8192, minimum=2048)
-# Among whom the model server's prefix cache is shared.
-AMBIT_CACHE_SCOPE = env_str("AMBIT_CACHE_SCOPE", "tenant")
-if AMBIT_CACHE_SCOPE not in {"tenant", "audiences", "member"}:
-    raise InvalidSetting(
-        f"AMBIT_CACHE_SCOPE must be tenant, audiences or member; it is {AMBIT_CACHE_SCOPE!r}"
-    )
-# How many requests are at work on the model at once, of all web processes together (0: as many as come),
-# and how long one more waits for a place.
-AMBIT_VLLM_CONCURRENCY = env_int("AMBIT_VLLM_CONCURRENCY", default=64, maximum=10_000)
-AMBIT_VLLM_QUEUE_S = env_int("AMBIT_VLLM_QUEUE_S", default=20, minimum=1, maximum=600)
-# What a tenant may ask for where the operator set nothing of its own for it; 0: as much as it wants.
-AMBIT_REQUESTS_PER_MINUTE = env_int("AMBIT_REQUESTS_PER_MINUTE", default=0, maximum=1_000_000)
-AMBIT_MEMBER_REQUESTS_PER_MINUTE = env_int(
-    "AMBIT_MEMBER_REQUESTS_PER_MINUTE", default=0, maximum=1_000_000
-)
-AMBIT_TOKENS_PER_MONTH = env_int("AMBIT_TOKENS_PER_MONTH", default=0, maximum=10**15)
-# For how long each single use is kept; the sums of its day are kept on.
-AMBIT_USES_DAYS = env_int("AMBIT_USES_DAYS", default=90, minimum=1, maximum=3650)
 
 AMBIT_ORIGINALS_DIR = Path(
     _production(
