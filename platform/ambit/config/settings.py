@@ -16,9 +16,8 @@ from ambit.admin.theme import UNFOLD as UNFOLD
 from ambit.config.adapters import AMBIT_ADAPTERS_CHECK_S as AMBIT_ADAPTERS_CHECK_S
 from ambit.config.adapters import AMBIT_LORA_MAX_RANK as AMBIT_LORA_MAX_RANK
 from ambit.config.adapters import adapters_dir, adapters_dir_of_servers, lora_base
-from ambit.config.answering import (
-    AMBIT_CACHE_SCOPE as AMBIT_CACHE_SCOPE,
-)
+from ambit.config.answering import *  # noqa: F403 - each is a setting
+from ambit.config.answering import AMBIT_VLLM_MODEL
 from ambit.config.answering import (
     AMBIT_MEMBER_REQUESTS_PER_MINUTE as AMBIT_MEMBER_REQUESTS_PER_MINUTE,
 )
