@@ -23,6 +23,7 @@ from ambit.jobs.kinds import (
     INGEST_VERSION,
     NOTICE,
     OFFBOARD,
+    REMOVE_CONVERSATION,
     REMOVE_DOCUMENT,
     RETENTION,
 )
@@ -30,6 +31,7 @@ from ambit.jobs.services import Claim, ClaimLost, claim, kept, put_back, send_du
 from ambit.keys.keyring import KeyUnavailable
 from tenants.audit import Actor, acting_as
 from workers.erase import flow as erase_flow
+from workers.erase.forget import forget
 from workers.erase.remind import remind
 from workers.erase.retain import retain
 from workers.export import flow as export_flow
@@ -42,6 +44,7 @@ logger = logging.getLogger(__name__)
 HANDLERS: dict[str, Callable[[Claim], None]] = {
     INGEST_VERSION.name: ingest_flow.ingest,
     REMOVE_DOCUMENT.name: erase_flow.remove,
+    REMOVE_CONVERSATION.name: forget,
     ERASE.name: erase_flow.erase,
     OFFBOARD.name: offboard,
     ERASURE_ALARM.name: remind,

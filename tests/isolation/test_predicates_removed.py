@@ -28,6 +28,7 @@ from ambit.access import documents as access_documents
 from ambit.access import queries as access_queries
 from ambit.access import services as access_services
 from ambit.access.types import GrantSpec, PrincipalRef
+from ambit.answers import conversations as answers_conversations
 from ambit.answers import queries as answers_queries
 from ambit.config.settings import EMBEDDED
 from ambit.corpus import queries as corpus_queries
@@ -62,16 +63,18 @@ MODULES: tuple[ModuleType, ...] = (
     corpus_search,
     corpus_services,
     answers_queries,
+    answers_conversations,
     erasure_queries,
     erasure_services,
 )
-# What has no business inside a tenant, or sends nothing to the database.
+# No business inside a tenant, or nothing sent to the database.
 LEFT_OUT = {
     "tenants.services.create_operator_key": "the operator's own connection",
     "tenants.services.create_tenant": "the operator's own connection",
     "tenants.queries.operator_key": "the operator's own connection",
     "tenants.queries.list_slugs": "the operator's own connection",
     "ambit.access.services.plant_canary_collection": "the start-up check's own tenant",
+    "ambit.answers.queries.open_exchange": "opens what it is given",
     "ambit.corpus.queries.reading": "a context, used by all the others",
     "ambit.erasure.services.cover": "a part of request_erasure, which is attacked as a whole",
     "ambit.erasure.queries.holding_counts": "counts what it is given",
@@ -184,6 +187,7 @@ def _loot(filled: Filled, look: psycopg.Connection) -> Loot:
             "audience_id": filled.audience_ids[0],
             "audience_ids": list(filled.audience_ids),
             "answer_id": filled.answer_id,
+            "conversation_id": filled.conversation_id,
             "erasure_id": erasure.pk,
             "case_id": erasure.pk,
             "object_id": filled.document_id,
@@ -234,13 +238,12 @@ def _values(attack: Attack, loot: Loot, attacker: Filled) -> dict[str, Any]:
         known["subject"] = None
     if "create_member" in attack.name or "set_member_role" in attack.name:
         known["role"] = "member"
-    if "kind" in known and attack.name == "ambit.corpus.queries.read_content":
-        known["kind"] = "original"
+    known["kind"] = "original" if attack.name.endswith(".read_content") else known["kind"]
     # A holding takes its scope as its one positional argument.
     names = inspect.signature(attack.function).parameters
     if attack.name.startswith("holding "):
         return {next(iter(names)): replace(known["scope"], tenant_id=current_tenant_id())}
-    missing = [n for n, p in names.items() if n not in known and p.default is p.empty]
+    missing = {n for n, p in names.items() if p.default is p.empty} - known.keys()
     assert not missing, f"{attack.name} takes {missing}: say in this test what to attack it with"
     return {n: known[n] for n in names if n in known}
 
@@ -283,9 +286,8 @@ def _seen(answer: str, loot: Loot, values: dict[str, Any]) -> set[str]:
 
 def _fingerprint(tenant_id: UUID, look: psycopg.Connection) -> dict[str, str]:
     """Return a digest of all rows of a tenant, by table."""
-    each = sql.SQL(
-        "SELECT {0}, md5(string_agg(md5(t::text), '' ORDER BY id)) FROM {1} t WHERE tenant_id = {2}"
-    )
+    digest = "md5(string_agg(md5(t::text), '' ORDER BY id))"
+    each = sql.SQL(f"SELECT {{0}}, {digest} FROM {{1}} t WHERE tenant_id = {{2}}")
     tables = [
         each.format(sql.Literal(table), sql.Identifier(table), sql.Literal(tenant_id))
         for table in tenant_tables()

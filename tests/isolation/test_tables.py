@@ -24,7 +24,7 @@ RECORDS = (
     "corpus_subject",
     "corpus_mention",
 )
-SAVED_ANSWERS = ("answers_exchange", "answers_exchangepassage")
+SAVED_ANSWERS = ("answers_conversation", "answers_exchange", "answers_exchangepassage")
 # Only the sequencer adds to these, and nobody changes them.
 PROOFS = ("audit_log", "audit_leaf", "audit_subtree", "audit_checkpoint")
 REACHED_BY = {

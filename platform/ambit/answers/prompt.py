@@ -99,6 +99,12 @@ def _estimated_tokens(text: str) -> int:
     return n_ascii // 4 + 1 + len(text) - n_ascii
 
 
+def fenced_lines(text: str) -> str:
+    """Return a text as data: inert, each of its lines behind "| "."""
+    lines = _data(text).strip("\n").split("\n")
+    return "\n".join(f"| {line.rstrip()}" for line in lines)
+
+
 def _fenced(passage: Passage, *, number: int) -> str:
     heading = " · ".join(
         " ".join(_data(part).split()) for part in (passage.title, passage.section) if part

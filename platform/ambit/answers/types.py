@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -67,3 +68,14 @@ class Answer:
     # Sentences of a model's text that no citation supports.
     unsupported: tuple[str, ...] = field(repr=False)
     usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class SavedExchange:
+    """A question and its answer as they were given; a turn, where it is of a conversation."""
+
+    id: UUID
+    asked_at: datetime
+    question: str = field(repr=False)
+    answer: Answer
+    conversation_id: UUID | None = None

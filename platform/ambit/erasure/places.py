@@ -121,6 +121,7 @@ PLACES: tuple[Place, ...] = (
     _table("export_export", "Archives for people (Art. 15 GDPR), and the keys that open them"),
     _table("answers_exchangepassage", "Passages that saved answers were made from"),
     _table("answers_exchange", "Saved questions and answers, each with the key that opens it"),
+    _table("answers_conversation", "Which questions belong together"),
     Place(
         name="corpus_document",
         title="Document records: title, metadata, external id, uploader",
