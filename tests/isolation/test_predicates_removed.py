@@ -67,8 +67,7 @@ MODULES: tuple[ModuleType, ...] = (
     erasure_queries,
     erasure_services,
 )
-# No business inside a tenant, or nothing sent to the database.
-LEFT_OUT = {
+LEFT_OUT = {  # no business inside a tenant, or nothing sent to the database
     "tenants.services.create_operator_key": "the operator's own connection",
     "tenants.services.create_tenant": "the operator's own connection",
     "tenants.queries.operator_key": "the operator's own connection",
@@ -209,35 +208,33 @@ def _loot(filled: Filled, look: psycopg.Connection) -> Loot:
 
 def _values(attack: Attack, loot: Loot, attacker: Filled) -> dict[str, Any]:
     """Return what to call a function with: its own clearance, and everything else stolen."""
-    known = loot.arguments | {
-        "clearance": access_clearance.clearance_for(member_id=attacker.alice),
-        "filters": Filters(created_after=datetime.min.replace(tzinfo=UTC)),
-        "after": None,
-        "since": None,
-        "action": None,
-        "actor_id": None,
-        "state": None,
-        "expires_at": None,
-        "limit": 100,
-        "k": 50,
-        "query": loot.filled.word,
-        "embedding": unit(0).tolist(),
-        "mode": "hybrid",
-        "role": "reader",
-        "name": f"n{uuid4().hex}",
-        "external_id": uuid4().hex,
-        "email": f"{uuid4().hex}@example.org",
-        "scopes": ["search"],
-        "suspended": True,
-        "own_grants": True,
-        "upload": Upload("t", "t.txt", "text/plain", [b"words"]),
-        "reason": "asked to",
-        "dry_run": False,
-    }
+    unset = ("after", "since", "action", "actor_id", "state", "expires_at")
+    known = (
+        loot.arguments
+        | dict.fromkeys(unset)
+        | {
+            "clearance": access_clearance.clearance_for(member_id=attacker.alice),
+            "filters": Filters(created_after=datetime.min.replace(tzinfo=UTC)),
+            "limit": 100,
+            "k": 50,
+            "query": loot.filled.word,
+            "embedding": unit(0).tolist(),
+            "mode": "hybrid",
+            "role": "reader",
+            "name": f"n{uuid4().hex}",
+            "external_id": uuid4().hex,
+            "email": f"{uuid4().hex}@example.org",
+            "scopes": ["search"],
+            "suspended": True,
+            "own_grants": True,
+            "upload": Upload("t", "t.txt", "text/plain", [b"words"]),
+            "reason": "asked to",
+            "dry_run": False,
+        }
+    )
     if attack.name == "ambit.erasure.services.request_erasure":
         known["subject"] = None
-    if "create_member" in attack.name or "set_member_role" in attack.name:
-        known["role"] = "member"
+    known["role"] = "member" if "member" in attack.name else known["role"]
     known["kind"] = "original" if attack.name.endswith(".read_content") else known["kind"]
     # A holding takes its scope as its one positional argument.
     names = inspect.signature(attack.function).parameters
@@ -286,8 +283,9 @@ def _seen(answer: str, loot: Loot, values: dict[str, Any]) -> set[str]:
 
 def _fingerprint(tenant_id: UUID, look: psycopg.Connection) -> dict[str, str]:
     """Return a digest of all rows of a tenant, by table."""
-    digest = "md5(string_agg(md5(t::text), '' ORDER BY id))"
-    each = sql.SQL(f"SELECT {{0}}, {digest} FROM {{1}} t WHERE tenant_id = {{2}}")
+    each = sql.SQL(
+        "SELECT {0}, md5(string_agg(md5(t::text), '' ORDER BY id)) FROM {1} t WHERE tenant_id = {2}"
+    )
     tables = [
         each.format(sql.Literal(table), sql.Identifier(table), sql.Literal(tenant_id))
         for table in tenant_tables()
