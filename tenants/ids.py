@@ -17,6 +17,7 @@ PREFIXES = {
     "version": "ver",
     "chunk": "chk",
     "answer": "ans",
+    "conversation": "cnv",
     "erasure": "era",
     "receipt": "rcp",
     "hold": "hld",

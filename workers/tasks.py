@@ -24,6 +24,7 @@ from ambit.jobs.kinds import (
     NOTICE,
     OFFBOARD,
     PLACE_ADAPTER,
+    REMOVE_CONVERSATION,
     REMOVE_DOCUMENT,
     RETENTION,
 )
@@ -33,6 +34,7 @@ from ambit.metering.upkeep import keep_uses
 from tenants.audit import Actor, acting_as
 from workers.adapters.flow import place
 from workers.erase import flow as erase_flow
+from workers.erase.forget import forget
 from workers.erase.remind import remind
 from workers.erase.retain import retain
 from workers.export import flow as export_flow
@@ -45,6 +47,7 @@ logger = logging.getLogger(__name__)
 HANDLERS: dict[str, Callable[[Claim], None]] = {
     INGEST_VERSION.name: ingest_flow.ingest,
     REMOVE_DOCUMENT.name: erase_flow.remove,
+    REMOVE_CONVERSATION.name: forget,
     ERASE.name: erase_flow.erase,
     OFFBOARD.name: offboard,
     ERASURE_ALARM.name: remind,

@@ -15,6 +15,7 @@ from psycopg import sql
 from redis import Redis
 
 from ambit.access.clearance import clearance_for
+from ambit.answers.conversations import start_conversation
 from ambit.answers.services import save_exchange
 from ambit.answers.types import Answer, Usage
 from ambit.corpus.holdings import versions_of
@@ -149,7 +150,7 @@ def inhabit(*, email: str | None = None, n_chunks: int = 3) -> Town:
         answers=(
             ask(tenant_id, alice.pk, {about_alice[0]}),
             ask(tenant_id, bob, {about_alice[1]}),
-            ask(tenant_id, alice.pk, set()),
+            ask(tenant_id, alice.pk, set(), in_conversation=True),
         ),
         export_of_alice=export_of(tenant_id, alice.pk),
         adapter=make_live(tenant_id, bob, [about_alice[0], about_bob]),
@@ -160,7 +161,9 @@ def inhabit(*, email: str | None = None, n_chunks: int = 3) -> Town:
     return town
 
 
-def ask(tenant_id: UUID, member_id: UUID, documents: set[UUID]) -> UUID:
+def ask(
+    tenant_id: UUID, member_id: UUID, documents: set[UUID], *, in_conversation: bool = False
+) -> UUID:
     """Save an answer for a member, made from passages of these documents."""
     with working(tenant_id):
         passages = [p for p in seen_by(member_id, k=50) if p.document_id in documents]
@@ -176,6 +179,7 @@ def ask(tenant_id: UUID, member_id: UUID, documents: set[UUID]) -> UUID:
                 usage=Usage(),
             ),
             passages=passages,
+            conversation_id=start_conversation(member_id=member_id) if in_conversation else None,
         )
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from ambit.access.clearance import clearance_for
 from ambit.answers.models import AnsweringPolicy
+from ambit.answers.conversations import start_conversation
 from ambit.answers.services import save_exchange
 from ambit.answers.types import Answer, Usage
 from ambit.audit.checkpoints import Signer
@@ -72,6 +73,7 @@ class Filled:
     document_id: UUID
     group_id: UUID
     answer_id: UUID
+    conversation_id: UUID
     audience_ids: tuple[UUID, ...]
     # Stands in its document and nowhere else.
     word: str
@@ -100,8 +102,10 @@ def fill_tenant() -> Filled:
     account.save(using="operator", force_insert=True)
     with working(tenant_id, member_id=alice):
         clearance = clearance_for(member_id=alice)
+        conversation_id = start_conversation(member_id=alice)
         answer_id = save_exchange(
             member_id=alice,
+            conversation_id=conversation_id,
             question="When?",
             answer=_ANSWER,
             passages=search(clearance=clearance, query="harbor", embedding=unit(0).tolist(), k=1),
@@ -117,6 +121,7 @@ def fill_tenant() -> Filled:
         document_id,
         group_id,
         answer_id,
+        conversation_id,
         clearance.audience_ids,
         word,
     )

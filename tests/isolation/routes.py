@@ -30,6 +30,7 @@ _KIND_OF_PATH = {
     "collections": "collection",
     "documents": "document",
     "answers": "answer",
+    "conversations": "conversation",
     "erasures": "erasure",
     "audit": "event",
     "holds": "hold",

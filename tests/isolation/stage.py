@@ -14,6 +14,7 @@ from psycopg import sql
 from ambit.access import services as access_services
 from ambit.access.clearance import clearance_for
 from ambit.access.types import GrantSpec, PrincipalRef
+from ambit.answers.conversations import start_conversation
 from ambit.answers.services import save_exchange
 from ambit.answers.types import Answer, Usage
 from ambit.corpus.search import search
@@ -103,6 +104,14 @@ def _things(person: Person, place: Place, *, word: str, collection_id: UUID) -> 
         answer_id = save_exchange(
             member_id=person.id, question="When?", answer=_answer(word), passages=passages
         )
+        conversation_id = start_conversation(member_id=person.id)
+        save_exchange(
+            member_id=person.id,
+            question=word,
+            answer=_answer(word),
+            passages=passages,
+            conversation_id=conversation_id,
+        )
         key = services.create_service_key(name="another", scopes=["search"])
         now = timezone.now()
         erasure = Erasure.objects.create(
@@ -143,6 +152,7 @@ def _things(person: Person, place: Place, *, word: str, collection_id: UUID) -> 
         "collection": public_id("collection", collection_id),
         "document": public_id("document", document_id),
         "answer": public_id("answer", answer_id),
+        "conversation": public_id("conversation", conversation_id),
         "erasure": public_id("erasure", erasure.pk),
         "hold": public_id("hold", hold.id),
         "restriction": public_id("restriction", restriction.id),

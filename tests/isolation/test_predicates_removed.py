@@ -28,6 +28,7 @@ from ambit.access import documents as access_documents
 from ambit.access import queries as access_queries
 from ambit.access import services as access_services
 from ambit.access.types import GrantSpec, PrincipalRef
+from ambit.answers import conversations as answers_conversations
 from ambit.answers import queries as answers_queries
 from ambit.config.settings import EMBEDDED
 from ambit.corpus import queries as corpus_queries
@@ -62,16 +63,17 @@ MODULES: tuple[ModuleType, ...] = (
     corpus_search,
     corpus_services,
     answers_queries,
+    answers_conversations,
     erasure_queries,
     erasure_services,
 )
-# What has no business inside a tenant, or sends nothing to the database.
-LEFT_OUT = {
+LEFT_OUT = {  # no business inside a tenant, or nothing sent to the database
     "tenants.services.create_operator_key": "the operator's own connection",
     "tenants.services.create_tenant": "the operator's own connection",
     "tenants.queries.operator_key": "the operator's own connection",
     "tenants.queries.list_slugs": "the operator's own connection",
     "ambit.access.services.plant_canary_collection": "the start-up check's own tenant",
+    "ambit.answers.queries.open_exchange": "opens what it is given",
     "ambit.corpus.queries.reading": "a context, used by all the others",
     "ambit.erasure.services.cover": "a part of request_erasure, which is attacked as a whole",
     "ambit.erasure.queries.holding_counts": "counts what it is given",
@@ -184,6 +186,7 @@ def _loot(filled: Filled, look: psycopg.Connection) -> Loot:
             "audience_id": filled.audience_ids[0],
             "audience_ids": list(filled.audience_ids),
             "answer_id": filled.answer_id,
+            "conversation_id": filled.conversation_id,
             "erasure_id": erasure.pk,
             "case_id": erasure.pk,
             "object_id": filled.document_id,
@@ -205,42 +208,39 @@ def _loot(filled: Filled, look: psycopg.Connection) -> Loot:
 
 def _values(attack: Attack, loot: Loot, attacker: Filled) -> dict[str, Any]:
     """Return what to call a function with: its own clearance, and everything else stolen."""
-    known = loot.arguments | {
-        "clearance": access_clearance.clearance_for(member_id=attacker.alice),
-        "filters": Filters(created_after=datetime.min.replace(tzinfo=UTC)),
-        "after": None,
-        "since": None,
-        "action": None,
-        "actor_id": None,
-        "state": None,
-        "expires_at": None,
-        "limit": 100,
-        "k": 50,
-        "query": loot.filled.word,
-        "embedding": unit(0).tolist(),
-        "mode": "hybrid",
-        "role": "reader",
-        "name": f"n{uuid4().hex}",
-        "external_id": uuid4().hex,
-        "email": f"{uuid4().hex}@example.org",
-        "scopes": ["search"],
-        "suspended": True,
-        "own_grants": True,
-        "upload": Upload("t", "t.txt", "text/plain", [b"words"]),
-        "reason": "asked to",
-        "dry_run": False,
-    }
+    unset = ("after", "since", "action", "actor_id", "state", "expires_at")
+    known = (
+        loot.arguments
+        | dict.fromkeys(unset)
+        | {
+            "clearance": access_clearance.clearance_for(member_id=attacker.alice),
+            "filters": Filters(created_after=datetime.min.replace(tzinfo=UTC)),
+            "limit": 100,
+            "k": 50,
+            "query": loot.filled.word,
+            "embedding": unit(0).tolist(),
+            "mode": "hybrid",
+            "role": "reader",
+            "name": f"n{uuid4().hex}",
+            "external_id": uuid4().hex,
+            "email": f"{uuid4().hex}@example.org",
+            "scopes": ["search"],
+            "suspended": True,
+            "own_grants": True,
+            "upload": Upload("t", "t.txt", "text/plain", [b"words"]),
+            "reason": "asked to",
+            "dry_run": False,
+        }
+    )
     if attack.name == "ambit.erasure.services.request_erasure":
         known["subject"] = None
-    if "create_member" in attack.name or "set_member_role" in attack.name:
-        known["role"] = "member"
-    if "kind" in known and attack.name == "ambit.corpus.queries.read_content":
-        known["kind"] = "original"
+    known["role"] = "member" if "member" in attack.name else known["role"]
+    known["kind"] = "original" if attack.name.endswith(".read_content") else known["kind"]
     # A holding takes its scope as its one positional argument.
     names = inspect.signature(attack.function).parameters
     if attack.name.startswith("holding "):
         return {next(iter(names)): replace(known["scope"], tenant_id=current_tenant_id())}
-    missing = [n for n, p in names.items() if n not in known and p.default is p.empty]
+    missing = {n for n, p in names.items() if p.default is p.empty} - known.keys()
     assert not missing, f"{attack.name} takes {missing}: say in this test what to attack it with"
     return {n: known[n] for n in names if n in known}
 

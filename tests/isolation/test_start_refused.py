@@ -42,6 +42,7 @@ WEAKENED = [
     ("corpus_document", rls.TENANT),
     ("corpus_document", rls.DOCUMENT_PART),
     ("corpus_documentkey", rls.DOCUMENT_PART),
+    ("answers_conversation", rls.TENANT),
     ("answers_exchange", rls.TENANT),
     ("answers_exchangepassage", rls.TENANT),
 ]

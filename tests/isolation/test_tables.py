@@ -24,7 +24,13 @@ RECORDS = (
     "corpus_subject",
     "corpus_mention",
 )
-SAVED_ANSWERS = ("answers_exchange", "answers_exchangepassage", "metering_use", "metering_useday")
+SAVED_ANSWERS = (
+    "answers_conversation",
+    "answers_exchange",
+    "answers_exchangepassage",
+    "metering_use",
+    "metering_useday",
+)
 # Only the sequencer adds to these, and nobody changes them.
 PROOFS = ("audit_log", "audit_leaf", "audit_subtree", "audit_checkpoint")
 REACHED_BY = {

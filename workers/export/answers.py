@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from ambit.access.clearance import clearance_for
-from ambit.answers.queries import SavedExchange, answers_asked_by, answers_of_others
+from ambit.answers.queries import answers_asked_by, answers_of_others
+from ambit.answers.types import SavedExchange
 from ambit.corpus.disclosure import declared_others
 from ambit.corpus.queries import visible_documents
 from ambit.export.types import Order
@@ -82,6 +83,9 @@ def _tell(
     told: dict[str, Any] = {
         "id": public_id("answer", exchange.id),
         "asked_at": exchange.asked_at.isoformat(),
+        "conversation": public_id("conversation", exchange.conversation_id)
+        if exchange.conversation_id
+        else None,
         "question": screen.text(exchange.question),
         "made_from": [public_id("document", one) for one in sorted(mine)],
         "n_other_documents": len(made_from - mine),

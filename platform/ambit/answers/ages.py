@@ -47,3 +47,9 @@ def askers_of(answer_ids: Iterable[UUID]) -> set[UUID]:
     """Return who asked for these answers, in custody."""
     found = Exchange.objects.filter(pk__in=list(answer_ids))
     return set(found.values_list("member_id", flat=True))
+
+
+def turns_of(conversation_id: UUID) -> QuerySet[Exchange, UUID]:
+    """Return the ids of a conversation's answers, hidden ones too, in custody."""
+    found = Exchange.objects.filter(conversation_id=conversation_id)
+    return found.order_by("pk").values_list("pk", flat=True)

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from ambit.answers.models import Exchange, ExchangePassage
+from ambit.answers.models import Conversation, Exchange, ExchangePassage
 from tenants.holding import Holding, Scope
 from tenants.scope import current_tenant_id
 
@@ -47,6 +47,21 @@ def _answers(scope: Scope) -> QuerySet[Exchange]:
     )
 
 
+def _destroy(scope: Scope) -> None:
+    """Delete the answers, and the conversations whose last turn or whose member goes."""
+    answers = _answers(scope)
+    turns = answers.filter(conversation_id__isnull=False)
+    touched = list(turns.values_list("conversation_id", flat=True).distinct())
+    answers.delete()
+    found = Conversation.objects.filter(Q(pk__in=touched) | Q(member_id__in=scope.member_ids))
+    # Behind a turn that is being saved: then it is not empty.
+    locked = list(found.select_for_update().order_by("pk").values_list("pk", flat=True))
+    with_turns = Exchange.objects.filter(conversation_id__in=locked)
+    Conversation.objects.filter(pk__in=locked).exclude(
+        pk__in=with_turns.values("conversation_id")
+    ).delete()
+
+
 def _left(scope: Scope) -> int:
     """Count answers by the ids noted before, and by the passages of every answer of the tenant."""
     values: dict[str, Any] = {
@@ -67,6 +82,6 @@ ANSWERS = Holding(
     destroyed_by="deletion of the rows, each with the key that opens its text",
     verified_by="the answers' own ids, noted before, and the passages of every answer of the tenant",
     find=lambda scope: _answers(scope).count(),
-    destroy=lambda scope: _answers(scope).delete(),
+    destroy=_destroy,
     remains=_left,
 )

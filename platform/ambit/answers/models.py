@@ -7,10 +7,32 @@ from django.db import models
 from tenants.base import TenantModel
 
 
+class Conversation(TenantModel):
+    """Questions that a member asked one after another; nothing of what they say."""
+
+    member_id = models.UUIDField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    # Set in the transaction in which its member deletes it: from its commit nobody reads it.
+    hidden_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            # What a turn references, so that it can be no other member's.
+            models.UniqueConstraint(
+                fields=["tenant_id", "id", "member_id"], name="conversation_member"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["tenant_id", "member_id", "-id"], name="conversation_by_member")
+        ]
+
+
 class Exchange(TenantModel):
     """A question and its answer, sealed under a key of its own; readable by its asker alone."""
 
     member_id = models.UUIDField()
+    # The conversation it is a turn of, which is the same member's.
+    conversation_id = models.UUIDField(null=True)
     asked_at = models.DateTimeField(auto_now_add=True)
     wrapped_key = models.BinaryField()
     # JSON of question, answer, quotes and titles.
@@ -20,13 +42,18 @@ class Exchange(TenantModel):
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     cached_tokens = models.PositiveIntegerField(default=0)
-    # Set in the transaction that gives it up to be destroyed by age: from its commit nobody reads it.
+    # Set in the transaction that gives it up to be destroyed, by age or by its asker: from its commit nobody reads it.
     hidden_at = models.DateTimeField(null=True)
 
     class Meta:
         indexes = [
             models.Index(fields=["tenant_id", "member_id", "-id"], name="exchange_by_member"),
             models.Index(fields=["tenant_id", "asked_at"], name="exchange_by_age"),
+            models.Index(
+                fields=["tenant_id", "conversation_id", "-id"],
+                name="exchange_by_conversation",
+                condition=models.Q(conversation_id__isnull=False),
+            ),
         ]
 
 

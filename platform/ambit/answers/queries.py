@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from ambit.answers.models import Exchange, ExchangePassage
 from ambit.answers.services import FIELD
-from ambit.answers.types import Answer, Citation, Usage
+from ambit.answers.types import Answer, Citation, SavedExchange, Usage
 from ambit.corpus.queries import visible_documents
 from ambit.corpus.types import Clearance
 from ambit.keys.sealing import open_data_key, open_text
@@ -20,16 +19,6 @@ from tenants.scope import current_tenant_id, member_scope
 
 class AnswerNotFound(LookupError):
     """There is no such answer, it is another's, or what it was made from is out of reach."""
-
-
-@dataclass(frozen=True, slots=True)
-class SavedExchange:
-    """A question and its answer as they were given."""
-
-    id: UUID
-    asked_at: datetime
-    question: str = field(repr=False)
-    answer: Answer
 
 
 def get_answer(*, answer_id: UUID, clearance: Clearance) -> SavedExchange:
@@ -48,7 +37,7 @@ def get_answer(*, answer_id: UUID, clearance: Clearance) -> SavedExchange:
         raise AnswerNotFound(answer_id)
     if not documents <= visible_documents(document_ids=documents, clearance=clearance):
         raise AnswerNotFound(answer_id)
-    return _open(found)
+    return open_exchange(found)
 
 
 def answers_asked_by(member_id: UUID) -> Iterator[tuple[SavedExchange, frozenset[UUID]]]:
@@ -59,7 +48,7 @@ def answers_asked_by(member_id: UUID) -> Iterator[tuple[SavedExchange, frozenset
     kept = Exchange.objects.filter(member_id=member_id, hidden_at__isnull=True)
     for row in kept.order_by("pk").iterator():
         made = ExchangePassage.objects.filter(exchange_id=row.pk)
-        yield _open(row), frozenset(made.values_list("document_id", flat=True))
+        yield open_exchange(row), frozenset(made.values_list("document_id", flat=True))
 
 
 def answers_of_others(document_ids: Iterable[UUID], *, member_id: UUID | None) -> list[datetime]:
@@ -71,7 +60,8 @@ def answers_of_others(document_ids: Iterable[UUID], *, member_id: UUID | None) -
     return list(found.order_by("pk").values_list("asked_at", flat=True))
 
 
-def _open(exchange: Exchange) -> SavedExchange:
+def open_exchange(exchange: Exchange) -> SavedExchange:
+    """Return what a row says; whom it may be shown to is the caller's to know."""
     tenant_id = current_tenant_id()
     key = open_data_key(bytes(exchange.wrapped_key), tenant_id=tenant_id, object_id=exchange.pk)
     body = json.loads(
@@ -83,7 +73,13 @@ def _open(exchange: Exchange) -> SavedExchange:
             field=FIELD,
         )
     )
-    return SavedExchange(exchange.pk, exchange.asked_at, body["question"], _answer(body["answer"]))
+    return SavedExchange(
+        id=exchange.pk,
+        asked_at=exchange.asked_at,
+        question=body["question"],
+        answer=_answer(body["answer"]),
+        conversation_id=exchange.conversation_id,
+    )
 
 
 def _answer(values: dict[str, Any]) -> Answer:

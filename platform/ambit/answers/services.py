@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from ambit.answers.models import Exchange, ExchangePassage
-from ambit.answers.types import Answer, GeneratorName, Usage
+from ambit.answers.models import Conversation, Exchange, ExchangePassage
+from ambit.answers.types import Answer, GeneratorName, SavedExchange, Usage
 from ambit.corpus.types import Passage
 from ambit.keys.sealing import new_data_key, seal_text
 from tenants.ids import uuid7
@@ -38,6 +38,10 @@ def nothing_given(*, generator: GeneratorName, usage: Usage) -> Answer:
     )
 
 
+class ConversationNotFound(LookupError):
+    """There is no such conversation, it is another member's or was deleted: not told apart."""
+
+
 def save_exchange(
     *,
     member_id: UUID,
@@ -45,16 +49,52 @@ def save_exchange(
     answer: Answer,
     passages: Sequence[Passage],
     conversation_id: UUID | None = None,
+    turns: Sequence[SavedExchange] = (),
 ) -> UUID:
-    """Keep a question and its answer for the asker, with what it was made from for erasures."""
+    """Keep a question and its answer for the asker, with what it was made from for erasures.
+
+    conversation_id: of which it is the next turn; raises ConversationNotFound. turns: the earlier ones that
+    the model was told of; whoever loses or erases what they were made from loses or erases this one too.
+    """
     tenant_id = current_tenant_id()
     exchange_id = uuid7()
     key, wrapped = new_data_key(tenant_id=tenant_id, object_id=exchange_id)
     body = json.dumps({"question": question, "answer": asdict(answer)}, default=str)
     sealed = seal_text(key, body, tenant_id=tenant_id, object_id=exchange_id, field=FIELD)
     with member_scope(member_id):
-        _write(exchange_id, member_id, wrapped, sealed, answer, passages)
+        if conversation_id is not None:
+            lock_conversation(conversation_id=conversation_id, member_id=member_id)
+        exchange = Exchange(
+            id=exchange_id,
+            member_id=member_id,
+            conversation_id=conversation_id,
+            wrapped_key=wrapped,
+            body_sealed=sealed,
+            generator=answer.generator,
+            abstained=answer.abstained,
+            prompt_tokens=answer.usage.prompt_tokens,
+            completion_tokens=answer.usage.completion_tokens,
+            cached_tokens=answer.usage.cached_tokens,
+        )
+        exchange.save(force_insert=True)
+        ExchangePassage.objects.bulk_create(
+            ExchangePassage(
+                exchange_id=exchange_id,
+                member_id=member_id,
+                document_id=document_id,
+                version_id=version_id,
+                chunk_id=chunk_id,
+            )
+            for document_id, version_id, chunk_id in _made_from(passages, turns)
+        )
     return exchange_id
+
+
+def lock_conversation(*, conversation_id: UUID, member_id: UUID) -> None:
+    """Keep a conversation from being deleted until commit, in its member's scope; raise ConversationNotFound."""
+    own = Conversation.objects.filter(pk=conversation_id, member_id=member_id)
+    if not own.filter(hidden_at__isnull=True).select_for_update(no_key=True).exists():
+        raise ConversationNotFound(conversation_id)
 
 
 def hide_answers(answer_ids: Iterable[UUID]) -> int:
@@ -63,34 +103,12 @@ def hide_answers(answer_ids: Iterable[UUID]) -> int:
     return found.update(hidden_at=timezone.now())
 
 
-def _write(
-    exchange_id: UUID,
-    member_id: UUID,
-    wrapped: bytes,
-    sealed: bytes,
-    answer: Answer,
-    passages: Sequence[Passage],
-) -> None:
-    Exchange.objects.create(
-        id=exchange_id,
-        member_id=member_id,
-        wrapped_key=wrapped,
-        body_sealed=sealed,
-        generator=answer.generator,
-        abstained=answer.abstained,
-        prompt_tokens=answer.usage.prompt_tokens,
-        completion_tokens=answer.usage.completion_tokens,
-        cached_tokens=answer.usage.cached_tokens,
-    )
-    ExchangePassage.objects.bulk_create(
-        [
-            ExchangePassage(
-                exchange_id=exchange_id,
-                member_id=member_id,
-                document_id=p.document_id,
-                version_id=p.version_id,
-                chunk_id=p.chunk_id,
-            )
-            for p in passages
-        ]
+def _made_from(
+    passages: Sequence[Passage], turns: Sequence[SavedExchange]
+) -> list[tuple[UUID, UUID, UUID]]:
+    """Return documents, versions and chunks, each chunk once."""
+    earlier = ExchangePassage.objects.filter(exchange_id__in=[t.id for t in turns]).order_by("pk")
+    rows = [(p.document_id, p.version_id, p.chunk_id) for p in passages]
+    return list(
+        dict.fromkeys([*rows, *earlier.values_list("document_id", "version_id", "chunk_id")])
     )

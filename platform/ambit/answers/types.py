@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -146,3 +147,14 @@ class Answer:
     # Share of its sentences that their citations support, quotes always; None for an abstention and
     # for what was saved before this was looked at.
     groundedness: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SavedExchange:
+    """A question and its answer as they were given; a turn, where it is of a conversation."""
+
+    id: UUID
+    asked_at: datetime
+    question: str = field(repr=False)
+    answer: Answer
+    conversation_id: UUID | None = None

@@ -22,6 +22,7 @@ from ambit.access.documents import GrantsExcludeCaller, NotAllowed
 from ambit.access.queries import CollectionNotFound
 from ambit.access.services import CollectionNameTaken
 from ambit.answers.queries import AnswerNotFound
+from ambit.answers.services import ConversationNotFound
 from ambit.api import authentication, bodies, idempotency, permissions, uploads
 from ambit.api.adapter_problems import ADAPTER_PROBLEMS
 from ambit.api.answer_problems import ANSWER_PROBLEMS
@@ -174,6 +175,12 @@ TABLE: dict[type[BaseException], Problem] = {
     ),
     AnswerNotFound: Problem(
         404, "answer_not_found", "No such answer", "There is no such answer to be seen."
+    ),
+    ConversationNotFound: Problem(
+        404,
+        "conversation_not_found",
+        "No such conversation",
+        "There is no such conversation to be seen.",
     ),
     MemberNotFound: Problem(
         404, "member_not_found", "No such member", "There is no such member in this tenant."

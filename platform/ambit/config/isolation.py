@@ -28,6 +28,7 @@ PREDICATES = {
     "corpus_chunk": rls.PASSAGE,
     "corpus_chunkvector": rls.PASSAGE,
     "corpus_chunklexemes": rls.PASSAGE,
+    "answers_conversation": rls.OWN,
     "answers_exchange": rls.OWN,
     "answers_exchangepassage": rls.OWN,
     "metering_use": rls.OWN,

@@ -18,51 +18,6 @@ from ambit.config.adapters import AMBIT_LORA_MAX_RANK as AMBIT_LORA_MAX_RANK
 from ambit.config.adapters import adapters_dir, adapters_dir_of_servers, lora_base
 from ambit.config.answering import *  # noqa: F403 - each is a setting
 from ambit.config.answering import AMBIT_VLLM_MODEL
-from ambit.config.answering import (
-    AMBIT_MEMBER_REQUESTS_PER_MINUTE as AMBIT_MEMBER_REQUESTS_PER_MINUTE,
-)
-from ambit.config.answering import (
-    AMBIT_REQUESTS_PER_MINUTE as AMBIT_REQUESTS_PER_MINUTE,
-)
-from ambit.config.answering import (
-    AMBIT_STREAM_READ_S as AMBIT_STREAM_READ_S,
-)
-from ambit.config.answering import (
-    AMBIT_TOKENS_PER_MONTH as AMBIT_TOKENS_PER_MONTH,
-)
-from ambit.config.answering import (
-    AMBIT_USES_DAYS as AMBIT_USES_DAYS,
-)
-from ambit.config.answering import (
-    AMBIT_VLLM_ADMIN_KEY as AMBIT_VLLM_ADMIN_KEY,
-)
-from ambit.config.answering import (
-    AMBIT_VLLM_ADMIN_URL as AMBIT_VLLM_ADMIN_URL,
-)
-from ambit.config.answering import (
-    AMBIT_VLLM_CONCURRENCY as AMBIT_VLLM_CONCURRENCY,
-)
-from ambit.config.answering import (
-    AMBIT_VLLM_CONTEXT as AMBIT_VLLM_CONTEXT,
-)
-from ambit.config.answering import (
-    AMBIT_VLLM_KEY as AMBIT_VLLM_KEY,
-)
-from ambit.config.answering import (
-    AMBIT_VLLM_MODEL as AMBIT_VLLM_MODEL,
-)
-from ambit.config.answering import (
-    AMBIT_VLLM_QUEUE_S as AMBIT_VLLM_QUEUE_S,
-)
-from ambit.config.answering import (
-    AMBIT_VLLM_TIMEOUT_S as AMBIT_VLLM_TIMEOUT_S,
-)
-from ambit.config.answering import (
-    AMBIT_VLLM_TOKENIZER as AMBIT_VLLM_TOKENIZER,
-)
-from ambit.config.answering import (
-    AMBIT_VLLM_URL as AMBIT_VLLM_URL,
-)
 from ambit.config.embedded import Embedded
 from ambit.config.env import (
     InvalidSetting,

@@ -140,6 +140,7 @@ PLACES: tuple[Place, ...] = (
     _table("metering_usemonth", "Sums of uses by month"),
     _table("metering_limit", "Limits that the operator set"),
     _table("answers_answeringpolicy", "What the tenant wished of its answers, in its own words"),
+    _table("answers_conversation", "Which questions belong together"),
     Place(
         name="corpus_document",
         title="Document records: title, metadata, external id, uploader",

@@ -139,6 +139,7 @@ TABLES: dict[str, Table] = {
     "corpus_chunk": Table(("body_sealed", "embedded_mac"), (CHUNKS,), harmless_on_disk=SEALED),
     "corpus_chunkvector": Table(("embedding",), (VECTORS,), rewritten=True),
     "corpus_chunklexemes": Table(("words",), (LEXEMES,), rewritten=True),
+    "answers_conversation": Table((), (ANSWERS,), harmless_on_disk=IDS),
     "answers_exchange": Table(
         ("wrapped_key", "body_sealed", "generator"), (ANSWERS,), rewritten=True
     ),

@@ -156,7 +156,7 @@ def past_time(
         if name == "answers"
         else documents_received_before(before, among=among)
     )
-    members, documents = _kept_against("member"), _kept_against("document")
+    members, documents = kept_against("member"), kept_against("document")
     if name == "documents":
         found = found.exclude(pk__in=documents)
     # Each asked for only where there is one: who has no hold reads no answer's passages.
@@ -168,7 +168,7 @@ def past_time(
     return found
 
 
-def _kept_against(kind: str) -> list[UUID]:
+def kept_against(kind: str) -> list[UUID]:
     """Return what holds and restrictions of the tenant in scope are on."""
     items = RestrictionItem.objects.filter(kind=kind, lifted_at=None)
     return list(items.values_list("object_id", flat=True).distinct())

@@ -16,6 +16,8 @@ class JobKind:
 
 INGEST_VERSION = JobKind("ingest.version", queue="ingest", attempts=5)
 REMOVE_DOCUMENT = JobKind("remove.document", queue="erase", attempts=1000)
+# Destroys what a member deleted of its questions, but what is held; for that it wakes again.
+REMOVE_CONVERSATION = JobKind("remove.conversation", queue="erase", attempts=1000)
 ERASE = JobKind("erase.case", queue="erase", attempts=1000)
 # Destroys everything of a tenant that ends; it alone outlives the tenant's other work.
 OFFBOARD = JobKind("offboard.tenant", queue="erase", attempts=1000)
@@ -38,6 +40,7 @@ KINDS = {
     for kind in (
         INGEST_VERSION,
         REMOVE_DOCUMENT,
+        REMOVE_CONVERSATION,
         ERASE,
         OFFBOARD,
         ERASURE_ALARM,
