@@ -15,6 +15,7 @@ from ambit.access.clearance import clearance_for
 from ambit.access.documents import (
     set_document_grants,
 )
+from ambit.adapters.services import retire_adapter
 from ambit.erasure.restrictions import lift, place_restriction
 from ambit.erasure.services import request_erasure
 from tenants.models import AuditEvent
@@ -146,6 +147,24 @@ def test_an_erasure_stays_open_while_weights_may_be_there(
     copy.unlink(missing_ok=True)
     assert work_on(office.tenant_id, case_id).state == "closed"
     assert row_of(office.tenant_id, adapter_id).state == "erased"
+
+
+def test_an_erasure_on_a_restored_machine_does_not_miss_what_was_erased_before(
+    office: Office, adapter_id: UUID, tmp_path: Path
+) -> None:
+    with working(office.tenant_id):
+        retire_adapter(adapter_id=adapter_id)
+        keep_from_workers()
+    work(office.tenant_id, adapter_id)
+    assert row_of(office.tenant_id, adapter_id).state == "erased"
+
+    # As empty as after a restore.
+    with override_settings(AMBIT_ADAPTERS_DIR=str(tmp_path)):
+        with working(office.tenant_id):
+            _erase(office)
+            case_id = _last_case()
+            keep_from_workers()
+        assert work_on(office.tenant_id, case_id).state == "closed"
 
 
 def test_a_live_adapter_says_why_it_is_not_loaded(office: Office, adapter_id: UUID) -> None:

@@ -19,12 +19,14 @@ from pytest_django.fixtures import Settings
 
 from ambit.access.clearance import clearance_for
 from ambit.access.types import GrantSpec, PrincipalRef
+from ambit.adapters.holdings import ADAPTERS
 from ambit.adapters.queries import usable_adapter
 from ambit.inference import wire
 from ambit.inference.lora import load_adapter, loaded_adapters, loaded_anywhere, unload_adapter
 from ambit.inference.messages import Message
 from ambit.inference.vllm import GenerationRefused, Order, generating
 from ambit.inference.wire import InvalidAdapterName
+from tenants.holding import Scope
 from tenants.ids import public_id
 from tests.cast import Cast, publish
 from tests.database.adapting import row_of, work
@@ -170,21 +172,22 @@ def test_an_erasure_ends_only_once_no_server_knows_the_adapter(
     assert [h["destroyed"] for h in holdings if h["name"] == "adapters"] == [1]
 
 
-def test_one_that_is_loaded_again_behind_our_back_keeps_the_case_open(
+def test_one_that_is_loaded_again_behind_our_back_is_seen_and_taken_out(
     shelf: Shelf, peft_files: Path
 ) -> None:
-    cast = shelf.cast
+    cast, documents = shelf.cast, (shelf.documents["a"],)
     name = shelf.name_for(cast.alice.id, "a")
-    case_id = file(cast.here.id, documents=[shelf.documents["a"]]).id
+    case_id = file(cast.here.id, documents=list(documents)).id
     assert case_id is not None
     assert work_on(cast.here.id, case_id).state == "closed"
     load_adapter(name=name, path=str(peft_files / "a"))
 
-    again = file(cast.here.id, documents=[shelf.documents["a"]]).id
-    assert again is not None
-    assert work_on(cast.here.id, again).state == "incomplete"
-    unload_adapter(name=name)
-    assert work_on(cast.here.id, again).state == "closed"
+    scope = Scope(tenant_id=cast.here.id, document_ids=documents)
+    with working(cast.here.id, custody=True):
+        assert ADAPTERS.remains(scope) == 1
+        ADAPTERS.destroy(scope)
+        assert ADAPTERS.remains(scope) == 0
+    assert name not in loaded_anywhere()
 
 
 def test_a_server_that_forgot_an_adapter_gets_it_back(shelf: Shelf, served: VllmServer) -> None:

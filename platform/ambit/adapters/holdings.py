@@ -70,8 +70,11 @@ def _owner(entry: os.DirEntry[str]) -> str:
 
 def _covered(scope: Scope) -> QuerySet[Adapter]:
     trained = TrainingDocument.objects.filter(document_id__in=scope.document_ids)
-    found = Adapter.objects.filter(pk__in=trained.values("adapter_id"))
-    return found.exclude(state=AdapterState.ERASED)
+    return Adapter.objects.filter(pk__in=trained.values("adapter_id"))
+
+
+def _find(scope: Scope) -> int:
+    return _covered(scope).exclude(state=AdapterState.ERASED).count()
 
 
 def _destroy(scope: Scope) -> None:
@@ -128,7 +131,7 @@ ADAPTERS = Holding(
     " weights in its memory until they are evicted or it is started anew, where no request reaches them",
     verified_by="every adapter of the tenant, read row by row, a listing of the folder of weights, and each model"
     " server's own list",
-    find=lambda scope: _covered(scope).count(),
+    find=_find,
     destroy=_destroy,
     remains=_remains,
 )

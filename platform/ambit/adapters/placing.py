@@ -53,15 +53,16 @@ def place_adapter(adapter_id: UUID) -> float | None:
 
 
 def destroy_adapter(adapter_id: UUID) -> None:
-    """Destroy an adapter's weights wherever we can reach, then say that it is erased; raise HoldingFailed."""
+    """Destroy an adapter's weights wherever we can reach, then say that it is erased; raise HoldingFailed.
+
+    One that is erased already is looked after again: a restored machine has an empty folder of weights.
+    """
     _alone_with(adapter_id)
     still = Adapter.objects.filter(
         pk=adapter_id, state__in=(AdapterState.CANDIDATE, AdapterState.LIVE)
     )
     still.update(state=AdapterState.RETIRED, retired_at=timezone.now(), retired_because="hidden")
     row = Adapter.objects.get(pk=adapter_id)
-    if row.state == AdapterState.ERASED:
-        return
     try:
         _take_down(row)
     except ReplicaFailed as error:
@@ -128,7 +129,7 @@ def _take_down(row: Adapter) -> None:
 
 def _erase(row: Adapter) -> None:
     remove_adapter(row.served_name)
-    Adapter.objects.filter(pk=row.pk).update(
+    Adapter.objects.filter(pk=row.pk, state=AdapterState.RETIRED).update(
         state=AdapterState.ERASED, erased_at=timezone.now(), name=""
     )
 
