@@ -190,7 +190,7 @@ class _Walker:
         style = element.get("style")
         if style and _HIDING.search(style):
             return True
-        if style and has_colour_of_ground(element, styled=self._styled):
+        if (style or tag == "font") and has_colour_of_ground(element, styled=self._styled):
             return True
         if self._hidden:
             names = {f".{name}" for name in (element.get("class") or "").split()}

@@ -72,7 +72,9 @@ def has_colour_of_ground(element: etree._Element, *, styled: bool) -> bool:
     Styled says that the page has style sheets, which may lay any ground anywhere.
     """
     colour = _first(_COLOUR, element)
-    if colour is None or _is_recoloured(element):
+    if colour is None and element.tag == "font":
+        colour = _plain(element.get("color") or "")
+    if not colour or _is_recoloured(element):
         return False
     if _NO_COLOUR.fullmatch(colour):
         # Text cut out of a picture has a ground of its own.
