@@ -69,6 +69,53 @@ def test_hidden_and_deleted_text_of_a_word_document_is_left_out() -> None:
     assert read(files.docx(body), "a.docx").text == "Seen.\n\nAlso seen."
 
 
+WHITE = '<w:rPr><w:color w:val="FFFFFF"/>{}</w:rPr>'
+
+
+def test_what_a_word_document_shows_to_nobody_is_left_out() -> None:
+    body = files.paragraph("Seen.")
+    body += files.paragraph("LEAK1", run=WHITE.format(""))
+    body += files.paragraph("LEAK2", run='<w:rPr><w:color w:themeColor="background1"/></w:rPr>')
+    body += files.paragraph("LEAK3", run='<w:rPr><w:sz w:val="2"/></w:rPr>')
+
+    assert read(files.docx(body), "a.docx").text == "Seen."
+
+
+def test_white_words_on_a_ground_are_seen() -> None:
+    shaded = '<w:p><w:pPr><w:shd w:fill="003366"/></w:pPr><w:r>{}<w:t>Band</w:t></w:r></w:p>'
+    row = [files.paragraph("Plan", run=WHITE.format("")), files.paragraph("Fee")]
+    body = shaded.format(WHITE.format(""))
+    body += files.paragraph("Marked", run=WHITE.format('<w:highlight w:val="black"/>'))
+    body += files.paragraph(
+        "Grey", run='<w:rPr><w:color w:val="EEEEEE"/><w:sz w:val="12"/></w:rPr>'
+    )
+    body += f"<w:tbl><w:tr>{''.join(f'<w:tc>{cell}</w:tc>' for cell in row)}</w:tr></w:tbl>"
+
+    assert read(files.docx(body), "a.docx").text == "Band\n\nMarked\n\nGrey\n\nPlan | Fee"
+
+
+UNSEEN_HTML = """<html><body><p>Seen.</p><p style="color:#FFF">LEAK1</p>
+<p style="font-size:12px; color : White !important">LEAK2</p><p style="color:transparent">LEAK3</p>
+<div style="background:#003366"><p style="color:#003366">LEAK4</p><p style="color:#fff">Band</p></div>
+<table bgcolor="#000"><tr><td style="color:rgb(255, 255, 255)">On black</td></tr></table>
+<p style="background-color:white;color:#fff">LEAK5</p><p style="font-size:1px">LEAK6</p>
+<div style="color:white">LEAK7 <b>LEAK8</b></div><p style="color:#eee">Grey</p>
+<div style="color:#fff"><span style="color:#000">Black again</span></div></body></html>"""
+
+
+def test_words_in_the_colour_of_their_ground_are_left_out_and_others_are_not() -> None:
+    text = read(UNSEEN_HTML.encode(), "a.html").text
+
+    assert "LEAK" not in text
+    assert text.split("\n") == ["Seen.", "Band", "On black", "Grey", "Black again"]
+
+
+def test_white_words_of_a_page_with_a_style_sheet_are_kept() -> None:
+    page = UNSEEN_HTML.replace("<body>", "<head><style>body{background:#000}</style></head><body>")
+
+    assert "LEAK1" in read(page.encode(), "a.html").text
+
+
 def test_slides_are_pages_in_the_order_of_the_show() -> None:
     parsed = read(files.pptx([("Goals", "Grow"), ("Risks", "Rain")]), "a.pptx")
 

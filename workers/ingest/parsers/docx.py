@@ -12,9 +12,9 @@ from workers.ingest.parsers.failures import CorruptFile
 from workers.ingest.parsers.limits import Limits
 from workers.ingest.parsers.ooxml import Package, attribute, child, local, shown_children
 from workers.ingest.parsers.tables import table_lines
+from workers.ingest.parsers.unseen import WordStyles
 
 _MAIN = "word/document.xml"
-_OFF = frozenset(("0", "false", "off", "none"))
 _NAMED_HEADING = re.compile(r"heading\s*([1-9])\Z", re.I)
 # Deleted and moved-away text, field codes, and what is not words.
 _UNSEEN = frozenset(
@@ -63,10 +63,12 @@ def read(data: bytes, *, builder: TextBuilder, kind: str, limits: Limits) -> Non
     """Add the document's visible text; raise CorruptFile where its XML is damaged."""
     del limits
     package = Package(data, kind=kind)
-    body = child(package.xml(_MAIN), "body")
+    document = package.xml(_MAIN)
+    body = child(document, "body")
     if body is None:
         raise CorruptFile(kind)
-    reader = _Reader(builder, _levels(package), paged=_is_paged(body))
+    styles = WordStyles(package, document=document)
+    reader = _Reader(builder, _levels(package), styles, paged=_is_paged(body))
     try:
         reader.blocks(body)
         builder.n_pages = reader.page
@@ -114,8 +116,10 @@ def _levels(package: Package) -> dict[str, int]:
 
 
 class _Reader:
-    def __init__(self, builder: TextBuilder, levels: dict[str, int], *, paged: bool) -> None:
-        self._builder, self._levels = builder, levels
+    def __init__(
+        self, builder: TextBuilder, levels: dict[str, int], styles: WordStyles, *, paged: bool
+    ) -> None:
+        self._builder, self._levels, self._styles = builder, levels, styles
         self.page: int | None = 1 if paged else None
         self._boxes: list[etree._Element] = []
 
@@ -182,7 +186,7 @@ class _Reader:
             if name == "t":
                 yield element.text or ""
             elif name == "r":
-                if not _hidden(element):
+                if not self._styles.hides(element):
                     yield from self._pieces(element)
             elif name == "tab":
                 yield "\t"
@@ -242,11 +246,6 @@ def _below(parent: etree._Element, name: str) -> Iterator[etree._Element]:
             yield element
         elif local(element) in ("sdt", "sdtContent", "customXml"):
             yield from _below(element, name)
-
-
-def _hidden(run: etree._Element) -> bool:
-    mark = child(run, "rPr", "vanish")
-    return mark is not None and (attribute(mark, "val") or "1").lower() not in _OFF
 
 
 def _deleted(row: etree._Element) -> bool:

@@ -13,6 +13,7 @@ from workers.ingest.parsers.decode import decode
 from workers.ingest.parsers.failures import TooLarge
 from workers.ingest.parsers.limits import Limits
 from workers.ingest.parsers.tables import table_lines
+from workers.ingest.parsers.unseen import has_colour_of_ground
 
 _Skipped = Callable[[Any, str], bool]
 # Set by libxml2.
@@ -84,7 +85,7 @@ _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 # Styles that hide; an author's own class names would need the cascade, which is not computed.
 _HIDING = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*(hidden|collapse)|opacity\s*:\s*0(\.0+)?\s*(;|!|$)"
-    r"|font-size\s*:\s*0(\.0+)?(px|pt|em|rem|%)?\s*(;|!|$)"
+    r"|font-size\s*:\s*(0(\.\d+)?|1)(px|pt)\s*(;|!|$)|font-size\s*:\s*0(\.0+)?(em|rem|%)?\s*(;|!|$)"
     r"|(text-indent|left|top|margin-left)\s*:\s*-\d{3,}|clip\s*:\s*rect\(\s*0"
     r"|(^|;)\s*(max-)?(height|width)\s*:\s*0(px)?\s*(;|!|$)",
     re.I,
@@ -125,9 +126,11 @@ class _Walker:
         self._builder, self._page = builder, page
         self._words: list[str] = []
         self._hidden: frozenset[str] = frozenset()
+        self._styled = False
 
     def walk(self, root: etree._Element) -> None:
         self._hidden = frozenset(_hidden_selectors(root))
+        self._styled = any(True for _ in root.iter("style", "link"))
         title = root.findtext(".//title")
         first = root.find(".//h1")
         if title and title.strip() and first is None:
@@ -186,6 +189,8 @@ class _Walker:
             return True
         style = element.get("style")
         if style and _HIDING.search(style):
+            return True
+        if (style or tag == "font") and has_colour_of_ground(element, styled=self._styled):
             return True
         if self._hidden:
             names = {f".{name}" for name in (element.get("class") or "").split()}
