@@ -12,8 +12,8 @@ from django.db import connection, connections, models
 from django.utils import timezone
 
 from ambit.access.clearance import clearance_for
-from ambit.answers.models import AnsweringPolicy
 from ambit.answers.conversations import start_conversation
+from ambit.answers.models import AnsweringPolicy
 from ambit.answers.services import save_exchange
 from ambit.answers.types import Answer, Usage
 from ambit.audit.checkpoints import Signer

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from uuid import UUID
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ambit.answers.condense import MAX_LENGTH, messages_to_condense, standalone
-from ambit.answers.types import Answer, SavedExchange, Usage
+from ambit.answers.condense import MAX_LENGTH, Turn, messages_to_condense, standalone
 
 
-def turn(question: str, text: str, *, abstained: bool = False) -> SavedExchange:
+def turn(question: str, text: str, *, abstained: bool = False) -> Turn:
     """Return an earlier turn."""
-    answer = Answer(text, abstained, "vllm", citations=(), unsupported=(), usage=Usage())
-    return SavedExchange(UUID(int=1), datetime.now(UTC), question, answer)
+    return question, "" if abstained else text
 
 
 LEAVE = turn(
@@ -82,7 +77,7 @@ FENCE_BREAKING = (
 
 @pytest.mark.parametrize(("before", "question", "rewritten"), GOOD)
 def test_a_question_in_the_conversations_words_is_taken(
-    before: SavedExchange, question: str, rewritten: str
+    before: Turn, question: str, rewritten: str
 ) -> None:
     assert standalone(question=question, turns=[before], rewritten=rewritten) == rewritten
 
@@ -98,9 +93,7 @@ def test_anything_else_is_not(rewritten: str) -> None:
     ("before", "question"),
     [(LEAVE, "And in Porto?"), (URLAUB, "Und in Porto?"), (CONGES, "Et à Porto ?")],
 )
-def test_without_a_model_the_question_before_goes_along(
-    before: SavedExchange, question: str
-) -> None:
+def test_without_a_model_the_question_before_goes_along(before: Turn, question: str) -> None:
     asked = standalone(
         question=f" {question}\n", turns=[turn("First?", "No."), before], rewritten=None
     )

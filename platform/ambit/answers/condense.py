@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from ambit.answers.plain import visible
 from ambit.answers.prompt import NOT_ANSWERED, fenced_lines
 from ambit.answers.support import facts, vocabulary
-from ambit.answers.types import SavedExchange
 from ambit.inference.messages import Message
 
+# An earlier question and its answer, which is empty where there was none.
+Turn = tuple[str, str]
 # A longer line is no question that was made to stand for itself.
 MAX_LENGTH = 500
 # Of the rewritten question's content words, those that the conversation has.
@@ -35,14 +36,13 @@ _ACTIVE = re.compile(r"://|www\.|[<>＜＞`|{}]|\]\(|\[\^?\d|\[/?[A-Z]+\]", re.I
 _QUOTES = "\"'“”„«»‘’「」"
 
 
-def messages_to_condense(*, question: str, turns: Sequence[SavedExchange]) -> list[Message]:
+def messages_to_condense(*, question: str, turns: Sequence[Turn]) -> list[Message]:
     """Return the policy, the earlier turns oldest first, fenced line by line, and the question, fenced too."""
     blocks = []
-    for number, turn in enumerate(turns, start=1):
-        blocks.append(f"Question {number}:\n{fenced_lines(turn.question)}")
-        if not turn.answer.abstained:
-            answer = turn.answer.text[:ANSWER_MAX_LENGTH]
-            blocks.append(f"Answer {number}:\n{fenced_lines(answer)}")
+    for number, (asked, answer) in enumerate(turns, start=1):
+        blocks.append(f"Question {number}:\n{fenced_lines(asked)}")
+        if answer:
+            blocks.append(f"Answer {number}:\n{fenced_lines(answer[:ANSWER_MAX_LENGTH])}")
     blocks.append(f"Last question:\n{fenced_lines(question)}")
     blocks.append("The last question, rewritten to stand for itself:")
     return [
@@ -51,7 +51,7 @@ def messages_to_condense(*, question: str, turns: Sequence[SavedExchange]) -> li
     ]
 
 
-def standalone(*, question: str, turns: Sequence[SavedExchange], rewritten: str | None) -> str:
+def standalone(*, question: str, turns: Sequence[Turn], rewritten: str | None) -> str:
     """Return the rewritten question where it is one, and grounded in the conversation; else what needs no model.
 
     That is the question before and this one, and without earlier turns the question as it is.
@@ -61,7 +61,7 @@ def standalone(*, question: str, turns: Sequence[SavedExchange], rewritten: str 
     candidate = _unquoted(rewritten or "")
     if _is_question(candidate) and _is_grounded(candidate, question=question, turns=turns):
         return candidate
-    return f"{turns[-1].question.strip()} {question.strip()}"
+    return f"{turns[-1][0].strip()} {question.strip()}"
 
 
 def _unquoted(text: str) -> str:
@@ -82,13 +82,11 @@ def _is_question(text: str) -> bool:
     )
 
 
-def _is_grounded(candidate: str, *, question: str, turns: Sequence[SavedExchange]) -> bool:
+def _is_grounded(candidate: str, *, question: str, turns: Sequence[Turn]) -> bool:
     """Say whether a candidate's numbers all, and its content words mostly, were said before."""
     said = [question]
     for turn in turns:
-        said.append(turn.question)
-        if not turn.answer.abstained:
-            said.append(turn.answer.text)
+        said += turn
     there = vocabulary("\n".join(said))
     claim = facts(candidate)
     words = claim.words | claim.names

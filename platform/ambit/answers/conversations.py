@@ -68,6 +68,16 @@ def earlier_turns(
     return _visible(_latest(_own(conversation_id, clearance), n), clearance)
 
 
+def still_seen(turns: Sequence[SavedExchange], *, clearance: Clearance) -> bool:
+    """Say whether each of these turns may be seen now; none is within everybody's reach."""
+    if not turns or clearance.member_id is None:
+        return not turns
+    with member_scope(clearance.member_id):
+        own = Exchange.objects.filter(pk__in=[t.id for t in turns], hidden_at__isnull=True)
+        rows = list(own.filter(member_id=clearance.member_id))
+    return len(_visible(rows, clearance)) == len(turns)
+
+
 def get_conversation(*, conversation_id: UUID, clearance: Clearance) -> ReadConversation:
     """Return a member's conversation, and note that it was read; raise ConversationNotFound."""
     found = _own(conversation_id, clearance)

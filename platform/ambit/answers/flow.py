@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import connection
 from django.utils import timezone
 
 from ambit.access.clearance import clearance_for
@@ -27,48 +24,27 @@ from ambit.adapters.queries import AdapterNotFound, usable_adapter
 from ambit.adapters.types import ServedAdapter
 from ambit.answers import services
 from ambit.answers.cite import cite
-from ambit.answers.condense import messages_to_condense, standalone
-from ambit.answers.conversations import earlier_turns
+from ambit.answers.conversations import still_seen
+from ambit.answers.counting import close, count, turn_of
 from ambit.answers.generate import Brief, Spent, as_usage, write
 from ambit.answers.policies import prompt_policy
+from ambit.answers.recall import Recalled
 from ambit.answers.retrieve import retrieve, still_visible
 from ambit.answers.sealing import cache_salt
-from ambit.answers.types import Answer, Question, Tell, Usage, nobody
+from ambit.answers.types import Answer, Question, SavedExchange, Tell, nobody
 from ambit.answers.watch import revoked
 from ambit.corpus.types import Clearance, Passage
-from ambit.inference.vllm import (
-    GenerationRefused,
-    GenerationTimedOut,
-    GenerationUnavailable,
-    Order,
-    generating,
-)
 from ambit.metering import services as metering
 from ambit.metering.limits import QuotaSpent, tokens_left
 from ambit.metering.queries import next_month
-from ambit.metering.turns import turn
 from ambit.metering.types import Kind, Outcome
 from tenants.audit import record
 from tenants.queries import get_tenant
 from tenants.scope import tenant_scope
 
-CONDENSE_MAX_TOKENS = 96
-CONDENSE_DEADLINE_S = 5.0
-
 
 class ReachChanged(Exception):
     """What the asker may see changed while the answer was being written, and nothing more of it is given."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recalled:
-    """What of a conversation may still be seen: earlier questions and answers, oldest first."""
-
-    tenant_id: UUID
-    cache_salt: str = field(repr=False)
-    turns: tuple[tuple[str, str], ...] = field(repr=False)
-    # The count that is open for putting the question so that it stands alone; None: nothing is asked.
-    use_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +57,7 @@ class Prepared:
     salt_epoch: int
     cache_salt: str = field(repr=False)
     brief: Brief = field(repr=False)
+    turns: tuple[SavedExchange, ...] = field(repr=False)
     adapter: ServedAdapter | None
     # The count that is open for it: what the model does is noted there, come what may.
     use_id: UUID
@@ -99,64 +76,6 @@ class SavedAnswer:
     answer: Answer
 
 
-def recall(
-    *,
-    member_id: UUID,
-    key_id: UUID | None,
-    conversation_id: UUID | None = None,
-    asked_before: Sequence[str] = (),
-) -> Recalled:
-    """Return what may still be seen of a conversation, in the tenant's scope; raise ConversationNotFound.
-
-    asked_before: earlier questions of a conversation that the caller keeps.
-    """
-    tenant = get_tenant()
-    clearance = clearance_for(member_id=member_id)
-    turns = tuple((question, "") for question in asked_before)
-    if conversation_id is not None:
-        kept = earlier_turns(conversation_id=conversation_id, clearance=clearance)
-        turns = tuple((t.question, t.answer.text) for t in kept if not t.answer.abstained)
-    use_id = None
-    if turns and settings.AMBIT_VLLM_URL:
-        use_id = metering.open_use(
-            member_id=member_id,
-            key_id=key_id,
-            kind="condense",
-            model=settings.AMBIT_VLLM_MODEL,
-            passages=0,
-            retrieval_ms=0,
-            prompt_estimate=sum(len(text) for said in turns for text in said) // 4,
-        )
-    salt = cache_salt(clearance=clearance, epoch=tenant.salt_epoch)
-    return Recalled(tenant.pk, salt, turns, use_id)
-
-
-async def condense(question: str, recalled: Recalled) -> str:
-    """Return the question so that it stands alone, for retrieval; the asker's own words where none was found."""
-    if recalled.use_id is None:
-        return standalone(question=question, turns=recalled.turns, rewritten=None)
-    spent = Spent()
-    try:
-        async with turn(recalled.tenant_id) as place:
-            order = Order(
-                messages=messages_to_condense(question=question, turns=recalled.turns),
-                cache_salt=recalled.cache_salt,
-                max_tokens=CONDENSE_MAX_TOKENS,
-                priority=place.priority,
-            )
-            async with generating(order, deadline_s=CONDENSE_DEADLINE_S) as generation:
-                spent.generation = generation
-                rewritten = "".join([piece async for piece in generation])
-    except (GenerationUnavailable, GenerationTimedOut, GenerationRefused):
-        await _close(recalled.tenant_id, recalled.use_id, spent, "failed")
-        return standalone(question=question, turns=recalled.turns, rewritten=None)
-    except BaseException:
-        await _close(recalled.tenant_id, recalled.use_id, spent, "cancelled")
-        raise
-    await _close(recalled.tenant_id, recalled.use_id, spent, "finished")
-    return standalone(question=question, turns=recalled.turns, rewritten=rewritten)
-
-
 def prepare(
     *,
     member_id: UUID,
@@ -164,7 +83,7 @@ def prepare(
     embedding: Sequence[float] | None,
     key_id: UUID | None = None,
     kind: Kind = "answer",
-    turns: Sequence[tuple[str, str]] = (),
+    recalled: Recalled | None = None,
     looked_for: str | None = None,
 ) -> Prepared:
     """Find what the member may see that bears on the question, in the tenant's scope.
@@ -196,7 +115,7 @@ def prepare(
     brief = Brief(
         question=question.text,
         passages=tuple(passages),
-        turns=tuple(turns),
+        turns=recalled.turns if recalled else (),
         tenant_policy=prompt_policy().text,
         instructions=question.instructions,
         schema=question.schema,
@@ -211,6 +130,7 @@ def prepare(
         salt_epoch=tenant.salt_epoch,
         cache_salt=cache_salt(clearance=clearance, epoch=tenant.salt_epoch),
         brief=brief,
+        turns=recalled.kept if recalled else (),
         adapter=adapter,
         use_id=use_id,
     )
@@ -233,7 +153,7 @@ async def generate(
             prepared, writing, spent=spent, stands=stands or partial(_stands, prepared)
         )
     except BaseException as error:
-        await _close(prepared.tenant_id, prepared.use_id, spent, _outcome(error))
+        await close(prepared.tenant_id, prepared.use_id, spent, _outcome(error))
         raise
 
 
@@ -243,7 +163,7 @@ async def _answer(prepared: Prepared, *, tell: Tell, spent: Spent) -> Answer:
     if left is not None and left <= 0:
         raise QuotaSpent(renews_at=next_month(timezone.now()))
     allowed = brief.max_tokens if left is None else min(brief.max_tokens, left)
-    async with _turn(prepared.tenant_id) as priority:
+    async with turn_of(prepared.tenant_id) as priority:
         draft, supplied = await write(
             replace(brief, max_tokens=allowed),
             cache_salt=prepared.cache_salt,
@@ -283,13 +203,15 @@ async def _while_it_stands(
 
 
 def still_covered(prepared: Prepared) -> bool:
-    """Say whether the asker may still see all that the answer is made of: passages and adapter."""
+    """Say whether the asker may still see all that the answer is made of: passages, adapter, earlier turns."""
     clearance = clearance_for(member_id=prepared.member_id)
     try:
         _adapter(prepared.question, clearance=clearance)
     except AdapterNotFound:
         return False
-    return still_visible(clearance=clearance, passages=prepared.passages)
+    return still_visible(clearance=clearance, passages=prepared.passages) and still_seen(
+        prepared.turns, clearance=clearance
+    )
 
 
 def recheck(*, prepared: Prepared, answer: Answer) -> Answer:
@@ -310,10 +232,11 @@ def save(*, prepared: Prepared, answer: Answer) -> SavedAnswer:
         answer=given,
         # An answer withheld was made from nothing: it must not point at what may be erased by now.
         passages=() if given.withheld else prepared.passages,
+        turns=() if given.withheld else prepared.turns,
         conversation_id=prepared.question.conversation_id,
     )
     outcome: Outcome = "withheld" if given.withheld else "finished"
-    _count(prepared.use_id, usage=given.usage, exact=not given.withheld, outcome=outcome)
+    count(prepared.use_id, usage=given.usage, exact=not given.withheld, outcome=outcome)
     record(
         "answer.given",
         object_id=answer_id,
@@ -326,7 +249,7 @@ def save(*, prepared: Prepared, answer: Answer) -> SavedAnswer:
 
 def discard(prepared: Prepared, answer: Answer) -> None:
     """Count what was written and is kept nowhere, in the tenant's scope."""
-    _count(prepared.use_id, usage=answer.usage, exact=True, outcome="finished")
+    count(prepared.use_id, usage=answer.usage, exact=True, outcome="finished")
 
 
 def _found(
@@ -359,42 +282,7 @@ def _stands(prepared: Prepared) -> bool:
         return still_covered(prepared)
 
 
-@asynccontextmanager
-async def _turn(tenant_id: UUID) -> AsyncIterator[int]:
-    """Wait for the tenant's turn at the model; what quotes needs none."""
-    if not settings.AMBIT_VLLM_URL:
-        yield 0
-        return
-    async with turn(tenant_id) as place:
-        yield place.priority
-
-
 def _outcome(error: BaseException) -> Outcome:
     if isinstance(error, asyncio.CancelledError):
         return "cancelled"
     return "stopped" if isinstance(error, QuotaSpent) else "failed"
-
-
-async def _close(tenant_id: UUID, use_id: UUID, spent: Spent, outcome: Outcome) -> None:
-    """Count what was used, also where whoever asked has gone."""
-
-    def close() -> None:
-        usage = spent.usage
-        try:
-            with tenant_scope(tenant_id):
-                _count(use_id, usage=as_usage(usage), exact=usage.exact, outcome=outcome)
-        finally:
-            connection.close()
-
-    await asyncio.shield(sync_to_async(close)())
-
-
-def _count(use_id: UUID, *, usage: Usage, exact: bool, outcome: Outcome) -> None:
-    metering.close_use(
-        use_id,
-        prompt_tokens=usage.prompt_tokens,
-        cached_tokens=usage.cached_tokens,
-        completion_tokens=usage.completion_tokens,
-        exact=exact,
-        outcome=outcome,
-    )

@@ -242,6 +242,8 @@ def _quoted(text: str, *, fence: str) -> str:
 
 def _in_fence(text: str, fence: str) -> list[str]:
     return [f"{fence} {line}".rstrip() for line in text.strip("\n").split("\n")]
+
+
 def fenced_lines(text: str) -> str:
     """Return a text as data: inert, each of its lines behind "| "."""
     return "\n".join(_in_fence(_data(text), PASSAGE_FENCE))

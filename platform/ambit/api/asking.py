@@ -11,6 +11,7 @@ from django.conf import settings
 from django.http.response import HttpResponseBase
 
 from ambit.answers import flow
+from ambit.answers.recall import Recalled, condense, recall
 from ambit.answers.structured import check_schema
 from ambit.answers.types import Answer, Question
 from ambit.api import idempotency
@@ -54,7 +55,7 @@ class AskingView(AsyncAmbitView):
             return begun
         taken, question, recalled = begun
         try:
-            looked_for = await flow.condense(question.text, recalled) if recalled else question.text
+            looked_for = await condense(question.text, recalled) if recalled else question.text
             return taken, await sync_to_async(self._prepare_answer)(question, recalled, looked_for)
         except BaseException:
             await self.free(taken)
@@ -92,7 +93,7 @@ class AskingView(AsyncAmbitView):
 
     def _take(
         self,
-    ) -> HttpResponseBase | tuple[idempotency.Slot | None, Question, flow.Recalled | None]:
+    ) -> HttpResponseBase | tuple[idempotency.Slot | None, Question, Recalled | None]:
         with self.in_scope():
             taken = self.begin_once()
             if isinstance(taken, idempotency.Earlier):
@@ -101,11 +102,11 @@ class AskingView(AsyncAmbitView):
             _refuse_what_needs_a_model(question)
             return taken, question, self._recalled(question)
 
-    def _recalled(self, question: Question) -> flow.Recalled | None:
+    def _recalled(self, question: Question) -> Recalled | None:
         earlier = self.earlier_questions()
         if question.conversation_id is None and not earlier:
             return None
-        return flow.recall(
+        return recall(
             member_id=self.acting_member(),
             key_id=self._key_id(),
             conversation_id=question.conversation_id,
@@ -113,7 +114,7 @@ class AskingView(AsyncAmbitView):
         )
 
     def _prepare_answer(
-        self, question: Question, recalled: flow.Recalled | None, looked_for: str
+        self, question: Question, recalled: Recalled | None, looked_for: str
     ) -> flow.Prepared:
         # Before the scope is open: no transaction waits for the embedding service.
         embedding: Any = embed_query(looked_for) if question.retrieves else None
@@ -124,7 +125,7 @@ class AskingView(AsyncAmbitView):
                 kind=self.asks,
                 question=question,
                 embedding=embedding,
-                turns=recalled.turns if recalled else (),
+                recalled=recalled,
                 looked_for=looked_for,
             )
 

@@ -107,6 +107,45 @@ class MomentField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-c
         return {"type": "string", "format": "date-time"}
 
 
+class MessagesField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # registers itself
+    """Messages of a chat."""
+
+    target_class = "ambit.api.chat_shapes.Messages"
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: str) -> dict[str, Any]:
+        """Describe a list of messages with text."""
+        message = {
+            "type": "object",
+            "properties": {
+                "role": {"type": "string", "enum": ["system", "developer", "user", "assistant"]},
+                "content": {"type": "string"},
+            },
+            "required": ["role", "content"],
+        }
+        return {
+            "type": "array",
+            "items": message,
+            "example": [{"role": "user", "content": "How many days of annual leave are there?"}],
+        }
+
+
+class ResponseFormatField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # registers itself
+    """The form of an answer."""
+
+    target_class = "ambit.api.chat_shapes.ResponseFormat"
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: str) -> dict[str, Any]:
+        """Describe OpenAI's object."""
+        return {
+            "type": "object",
+            "properties": {
+                "type": {"type": "string", "enum": ["text", "json_object", "json_schema"]},
+                "json_schema": {"type": "object", "additionalProperties": True},
+            },
+            "required": ["type"],
+        }
+
+
 class AmbitSchema(AutoSchema):
     """Describes a view with what its policies and the base view add to every call."""
 
@@ -149,7 +188,7 @@ class AmbitSchema(AutoSchema):
 
     def _resolve_path_parameters(self, variables: list[str]) -> list[dict[str, Any]]:
         words = re.findall(r"[a-z]+", self.path.removeprefix("/v1"))
-        kind = {"audit": "event"}.get(words[0], words[0].rstrip("s"))
+        kind = {"audit": "event", "models": "adapter"}.get(words[0], words[0].rstrip("s"))
         return [
             {
                 "in": "path",

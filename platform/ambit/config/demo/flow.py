@@ -42,7 +42,7 @@ ACTS: tuple[Callable[[World], None], ...] = (
 # Would point the demonstration's parts at somebody's real database or queue. A model server holds
 # nothing of anybody's and may write its answers.
 FOREIGN = ("DATABASE_URL", "REDIS_URL")
-KEPT = "AMBIT_VLLM_"
+KEPT = ("AMBIT_VLLM_URL", "AMBIT_VLLM_KEY", "AMBIT_VLLM_MODEL", "AMBIT_VLLM_TOKENIZER")
 LOG_LINES = 15
 
 
@@ -113,7 +113,7 @@ def _operator_key() -> str:
 
 def _use_only(data_dir: Path) -> None:
     for name in list(os.environ):
-        foreign = name.startswith("AMBIT_") and not name.startswith(KEPT)
+        foreign = name.startswith("AMBIT_") and name not in KEPT
         if foreign or name in FOREIGN:
             del os.environ[name]
     os.environ["AMBIT_DATA_DIR"] = str(data_dir)
