@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\nconnection: close\r\n\r\n"
+# The end of this one is not the connection's end: a cut is an error of the transport.
+CHUNKED = STREAM.replace(b"connection: close", b"transfer-encoding: chunked")
 DONE = b"data: [DONE]\n\n"
 # In a script: wait until the asker has gone.
 HOLD = "hold"
@@ -37,6 +39,10 @@ USAGE = event(
     },
 )
 WHOLE = (STREAM, delta("five"), delta(" days", "stop"), USAGE, DONE)
+
+
+def chunk(data: bytes) -> bytes:
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
 
 def refusal(status: int, **error: object) -> bytes:

@@ -74,7 +74,7 @@ def test_where_a_text_ends_early_the_last_counts_stand_and_no_connection_is_left
                 if how == "left":
                     break
 
-    async def ended() -> None:
+    async def ended() -> float:
         task = asyncio.create_task(read())
         while not begun:
             await asyncio.sleep(0.01)
@@ -83,11 +83,11 @@ def test_where_a_text_ends_early_the_last_counts_stand_and_no_connection_is_left
             task.cancel()
         with RAISED.get(how, contextlib.nullcontext()):
             await task
+        # Before the loop ends, which would close whatever is open.
+        return await asyncio.to_thread(server.wait_until_closed)
 
-    run(ended())
-
+    assert run(ended()) < 0.5
     assert begun[0].usage == TokenUsage(9, 7, 0, exact=False)
-    assert server.wait_until_closed() < 0.5
 
 
 def test_a_server_that_counts_nothing_is_counted_for(served: Served) -> None:
@@ -123,14 +123,13 @@ def test_who_reads_nothing_keeps_no_connection_beyond_the_deadline(
 def test_cancelling_before_the_first_word_leaves_no_connection(served: Served) -> None:
     server = served((HOLD,))
 
-    async def cancelled() -> None:
+    async def cancelled() -> float:
         task = asyncio.create_task(whole(order()))
         while not server.requests:
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        return await asyncio.to_thread(server.wait_until_closed)
 
-    run(cancelled())
-
-    assert server.wait_until_closed() < 0.5
+    assert run(cancelled()) < 0.5

@@ -54,26 +54,31 @@ def test_who_leaves_frees_the_server_and_keeps_no_connection(
         assert not usage.exact
 
 
-def test_what_is_known_meanwhile_is_never_more_than_what_was_spent(
+def test_counts_are_the_servers_own_and_never_more_than_what_was_spent(
     configured: VllmServer,
 ) -> None:
-    """Compare with the server's own counters: what is cancelled lacks what it had not sent yet."""
+    """Compare with the server's counters: what is cut off lacks what had been written and not sent yet."""
 
-    async def left() -> TokenUsage:
-        async with generating(order(max_tokens=ENDLESS), deadline_s=120) as generation:
+    async def read(max_tokens: int) -> TokenUsage:
+        async with generating(order(max_tokens=max_tokens), deadline_s=120) as generation:
             async for _ in generation:
-                if generation.usage.completion_tokens > 50:
+                if max_tokens == ENDLESS and generation.usage.completion_tokens > 50:
                     break
         return generation.usage
 
-    spent_before = configured.metric("vllm:generation_tokens_total")
-    usage = run(left())
-    configured.wait_for_running(0, limit_s=10)
-    run(asyncio.sleep(0.5))
-    spent = configured.metric("vllm:generation_tokens_total") - spent_before
+    def spent_by(max_tokens: int) -> tuple[TokenUsage, float]:
+        before = configured.metric("vllm:generation_tokens_total")
+        usage = run(read(max_tokens))
+        configured.wait_for_running(0, limit_s=10)
+        run(asyncio.sleep(0.5))
+        return usage, configured.metric("vllm:generation_tokens_total") - before
 
-    # What it wrote until it noticed, and had not sent: less than a second's worth.
-    assert usage.completion_tokens <= spent <= usage.completion_tokens + 200
+    whole_usage, whole_spent = spent_by(40)
+    early_usage, early_spent = spent_by(ENDLESS)
+
+    assert (whole_usage.completion_tokens, whole_usage.exact) == (whole_spent, True)
+    assert 50 < early_usage.completion_tokens <= early_spent
+    assert not early_usage.exact
 
 
 @pytest.mark.parametrize("n", range(3))

@@ -13,7 +13,18 @@ import pytest
 from ambit.inference import replicas, vllm
 from ambit.inference.replicas import in_order_for, replica_states
 from ambit.inference.vllm import GenerationRefused, GenerationUnavailable
-from tests.vllm.scripted import DONE, HOLD, STREAM, WHOLE, ScriptedServer, delta, event, refusal
+from tests.vllm.scripted import (
+    CHUNKED,
+    DONE,
+    HOLD,
+    STREAM,
+    WHOLE,
+    ScriptedServer,
+    chunk,
+    delta,
+    event,
+    refusal,
+)
 from tests.vllm.serving import SALT, Served, answered, order, run, whole
 
 
@@ -89,8 +100,11 @@ def test_before_the_first_word_another_replica_is_asked(
     assert (len(mine.requests), len(other.requests)) == (1, 1)
 
 
-def test_after_the_first_word_no_other_replica_is_asked(served: Served) -> None:
-    servers = [served((STREAM, delta("five"))), served((STREAM, delta("five")))]
+@pytest.mark.parametrize("cut", [(STREAM, delta("five")), (CHUNKED, chunk(delta("five")))])
+def test_after_the_first_word_no_other_replica_is_asked(
+    served: Served, cut: tuple[bytes, ...]
+) -> None:
+    servers = [served(cut), served(cut)]
 
     assert fail() == "cut_short"
     assert sum(len(server.requests) for server in servers) == 1

@@ -71,7 +71,7 @@ def call(
         raise ReplicaFailed(replica=replica.label, reason="credentials", status=status)
     if status in {httpx2.codes.BAD_GATEWAY, httpx2.codes.GATEWAY_TIMEOUT}:
         raise ReplicaFailed(replica=replica.label, reason="unreachable", status=status)
-    if status >= 500 or 300 <= status < 400:
+    if status >= 500:
         raise ReplicaFailed(replica=replica.label, reason="failed", status=status)
     try:
         return status, json.loads(content)
