@@ -21,6 +21,8 @@ from ambit.api.principals import PrincipalNotFound
 from ambit.api.problem import Problem
 from ambit.api.problem_table import FAULT, TABLE, UNAUTHENTICATED
 from ambit.api.requests import request_id_of
+from ambit.metering.limits import QuotaSpent, RateLimited
+from ambit.metering.turns import NoTurn
 from tenants.rls import is_of_ending_tenant
 
 logger = logging.getLogger(__name__)
@@ -112,9 +114,12 @@ def _lookup(error: Exception) -> Problem:
 
 
 def _headers(error: Exception, status: int) -> Iterator[tuple[str, str]]:
-    # An exception that knows better when to come again, or has more to say, carries it.
-    yield from getattr(error, "headers", {}).items()
-    retry_after_s = getattr(error, "retry_after_s", None) or _lookup(error).retry_after_s
+    if isinstance(error, RateLimited):
+        yield from error.headers.items()
+    retry_after_s = _lookup(error).retry_after_s
+    if isinstance(error, RateLimited | QuotaSpent | NoTurn):
+        # These know better when to come again.
+        retry_after_s = error.retry_after_s
     if retry_after_s is not None:
         yield "Retry-After", str(retry_after_s)
     if status == 401:

@@ -75,7 +75,7 @@ class UsageQuery(AsQuery, PageQuery):
         return attrs
 
 
-class UsageOutput(Output):
+class UsageRowOutput(Output):
     """Sums of requests that are over. Of day, member, key, model and kind it has what was grouped by."""
 
     day = serializers.DateField(required=False)
@@ -106,7 +106,7 @@ class UsageOutput(Output):
         return {n: v for n, v in shown.items() if n not in GROUPS or n in instance.groups}
 
 
-UsagePage = page_shape("UsagePage", UsageOutput(many=True))
+UsagePage = page_shape("UsagePage", UsageRowOutput(many=True))
 
 
 class UsageView(AmbitView):
@@ -135,7 +135,7 @@ class UsageView(AmbitView):
             return _file(rows, asked)
         page = page_of_all(rows, cursor=asked.get("cursor"), limit=asked["limit"], id_of=_place_of)
         days = {"from": asked["from"].isoformat(), "to": asked["to"].isoformat()}
-        return Response({**days, **paged(page, UsageOutput)})
+        return Response({**days, **paged(page, UsageRowOutput)})
 
 
 def _file(rows: list[Usage], asked: dict[str, Any]) -> HttpResponse:
