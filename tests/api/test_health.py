@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
+from ambit.admin.health import answers_part
 from ambit.api import health
 from ambit.config.runtime.supervisor import Stack
+from ambit.inference import probes
+from ambit.inference.probes import ProbedReplica
 from tests.cast import Api
+from tests.vllm.scripted import ScriptedServer, json_answer, refusal
 
 NOBODY = Api("")
 
@@ -16,6 +20,7 @@ NOBODY = Api("")
 @pytest.fixture(autouse=True)
 def ask_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "FRESH_S", -1)
+    monkeypatch.setattr(probes, "FRESH_S", -1)
 
 
 def test_alive_asks_nothing_else(database: Stack, settings: Any, tmp_path: Any) -> None:
@@ -57,3 +62,46 @@ def test_metrics_name_no_tenant(database: Stack) -> None:
     assert response.status_code == 200
     assert "ambit_build_info" in response.content.decode()
     assert "tenant" not in response.content.decode()
+
+
+def test_a_model_server_that_is_down_delays_and_refuses_nothing(
+    embeddings: Stack, settings: Any
+) -> None:
+    serving = ScriptedServer((json_answer({"data": [{"id": "m"}]}),))
+    down = ScriptedServer((refusal(502),))
+    settings.AMBIT_VLLM_MODEL = "m"
+
+    settings.AMBIT_VLLM_URL = f"{down.url},{serving.url}"
+    one_up, figures = NOBODY.get("/readyz"), NOBODY.get("/metrics").content.decode()
+    settings.AMBIT_VLLM_URL = down.url
+    none_up = NOBODY.get("/readyz")
+    serving.stop()
+    down.stop()
+
+    assert (one_up.status_code, one_up.json()["parts"]["generation"]) == (200, "ready")
+    assert (none_up.status_code, none_up.json()["status"]) == (200, "ready")
+    assert none_up.json()["parts"]["generation"] == "not_ready"
+    assert 'ambit_generation_replica_up{replica="1"} 0' in figures
+    assert 'ambit_generation_replica_up{replica="2"} 1' in figures
+    assert 'ambit_generation_replica_circuit_open{replica="1"} 0' in figures
+    assert "127.0.0.1" not in figures
+
+
+def test_the_home_page_says_which_replica_is_at_fault_and_why() -> None:
+    found = [
+        ProbedReplica("1", "serves", "closed"),
+        ProbedReplica("2", "serves", "open"),
+        ProbedReplica("3", "silent", "closed"),
+        ProbedReplica("4", "refuses_key", "closed"),
+        ProbedReplica("5", "other_model", "closed"),
+    ]
+
+    part, fine = answers_part(found, model="base"), answers_part(found[:1], model="base")
+
+    assert (fine.ok, fine.words) == (True, "written by base, 1 of 1 replicas ready")
+    assert not part.ok
+    assert part.words == (
+        "written by base, 1 of 5 replicas ready; replica 3 does not answer; replica 4 refuses"
+        " AMBIT_VLLM_KEY; replica 5 does not serve AMBIT_VLLM_MODEL; replica 2 failed and rests a"
+        " while"
+    )

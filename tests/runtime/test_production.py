@@ -61,6 +61,11 @@ def test_a_weak_secret_is_named_and_not_shown(tmp_path: Path, name: str) -> None
         ("AMBIT_MODE", "prod", "AMBIT_MODE must be embedded or production"),
         ("AMBIT_PORT", "web", "AMBIT_PORT must be a whole number"),
         ("AMBIT_VLLM_URL", "http://127.0.0.1:1", "Set AMBIT_VLLM_MODEL"),
+        ("AMBIT_VLLM_URL", "http://a:1,b:2", "AMBIT_VLLM_URL must be addresses"),
+        ("AMBIT_VLLM_ADMIN_URL", "http://a:1,http://a:1", "AMBIT_VLLM_ADMIN_URL names a server"),
+        ("AMBIT_VLLM_TOKENIZER", "/nonexistent/tokenizer.json", "AMBIT_VLLM_TOKENIZER must be"),
+        ("AMBIT_VLLM_CONTEXT", "100", "AMBIT_VLLM_CONTEXT must be at least 2048"),
+        ("AMBIT_CACHE_SCOPE", "group", "AMBIT_CACHE_SCOPE must be tenant, audiences or member"),
         ("AMBIT_SECRET_KEY_FILE", "/nonexistent/file", "AMBIT_SECRET_KEY_FILE names a file"),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ambit.config.env import InvalidSetting, env_bool, env_int, env_required, env_str
+from ambit.config.env import InvalidSetting, env_bool, env_int, env_required, env_str, env_urls
 
 
 @pytest.mark.parametrize("value", ["1", "true", "YES", "on"])
@@ -77,3 +77,49 @@ def test_a_file_that_cannot_be_read_is_named(
 
     with pytest.raises(InvalidSetting, match="AMBIT_TEST_FILE names a file that cannot be read"):
         env_str("AMBIT_TEST", default="never this")
+
+
+@pytest.mark.parametrize(
+    ("value", "urls"),
+    [
+        ("", ""),
+        (" http://10.0.0.5:8000/v1/ ", "http://10.0.0.5:8000"),
+        ("http://a:1, https://b/vllm/v1", "http://a:1,https://b/vllm"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_addresses_of_servers_are_read_to_their_roots(
+    monkeypatch: pytest.MonkeyPatch, value: str, urls: str
+) -> None:
+    monkeypatch.setenv("AMBIT_TEST", value)
+
+    assert env_urls("AMBIT_TEST") == urls
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("10.0.0.5:8000", "must be addresses that begin with http://"),
+        ("unix:///run/vllm.sock", "must be addresses"),
+        ("http://a:1,", "must be addresses"),
+        ("http://a:1 http://b:1", "one of them is 'http://a:1 http://b:1'"),
+        ("http://a:nine", "must be addresses"),
+        ("http://a:99999", "must be addresses"),
+        ("http://:8000", "must be addresses"),
+        ("http://[::1", "must be addresses"),
+        ("http://a:1?key=1", "the addresses of servers alone"),
+        ("http://a:1,http://a:1/v1", "names a server twice"),
+        ("http://me:pass-3f9a@a:1", "holds a name or password"),
+    ],
+)
+def test_addresses_that_make_no_sense_are_refused(
+    monkeypatch: pytest.MonkeyPatch, value: str, words: str
+) -> None:
+    monkeypatch.setenv("AMBIT_TEST", value)
+
+    with pytest.raises(InvalidSetting) as raised:
+        env_urls("AMBIT_TEST")
+
+    assert str(raised.value).startswith("AMBIT_TEST ")
+    assert words in str(raised.value)
+    assert "pass-3f9a" not in str(raised.value)

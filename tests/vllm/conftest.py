@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from pytest_django.fixtures import Settings
 
+from ambit.inference import vllm
+from ambit.inference.replicas import forget_circuits
 from tests.vllm import environment
 from tests.vllm.server import Relay, VllmServer, running_server
+from tests.vllm.serving import Served
 
 HERE = Path(__file__).parent
 
@@ -28,6 +31,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _fixtures(item: pytest.Item) -> list[str]:
     return getattr(item, "fixturenames", [])
+
+
+@pytest.fixture(autouse=True)
+def quick_and_forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Wait little between two tries, and carry no replica's failures into the next test."""
+    monkeypatch.setattr(vllm, "RETRY_AFTER_S", (0.1, 0.2))
+    forget_circuits()
+    yield
+    forget_circuits()
+
+
+@pytest.fixture
+def served(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """Return what starts servers that answer by script, and names them in the settings."""
+    monkeypatch.setattr(vllm, "RETRY_AFTER_S", (0.0, 0.01))
+    servers = Served(settings)
+    yield servers
+    servers.stop()
 
 
 @pytest.fixture(scope="session")
@@ -58,8 +79,8 @@ def doomed_server(vllm_server: VllmServer) -> VllmServer:
 @pytest.fixture
 def configured(settings: Settings, vllm_server: VllmServer) -> VllmServer:
     """Point the settings at the server."""
-    settings.AMBIT_VLLM_URL = vllm_server.url
-    settings.AMBIT_VLLM_KEY = vllm_server.key
+    settings.AMBIT_VLLM_URL = settings.AMBIT_VLLM_ADMIN_URL = vllm_server.url
+    settings.AMBIT_VLLM_KEY = settings.AMBIT_VLLM_ADMIN_KEY = vllm_server.key
     settings.AMBIT_VLLM_MODEL = vllm_server.model
     return vllm_server
 

@@ -19,6 +19,7 @@ import httpx2
 
 from tests.vllm import environment
 
+ROOT = Path(__file__).resolve().parents[2]
 KEY = "vllm-test-key-3f9a"
 MODEL = "ambit-tiny"
 # Also in deploy/vllm/README.md: what is recommended there starts here.

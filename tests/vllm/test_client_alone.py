@@ -1,87 +1,37 @@
+"""The client of the model server against servers that say what no real one can be made to say."""
+
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import hmac
-import json
+import logging
 from pathlib import Path
-from uuid import UUID
 
-import httpx2
 import pytest
+import yaml
 from pytest_django.fixtures import Settings
 
-from ambit.inference import vllm
+from ambit.inference import connections, stream, vllm
 from ambit.inference.vllm import (
     Completion,
     GenerationRefused,
     GenerationUnavailable,
-    InvalidCacheSalt,
     chat,
-    salt_for,
 )
-from tests.vllm.server import CPU_FLAGS, RECOMMENDED_FLAGS
+from ambit.inference.wire import InvalidAdapterName
+from tests.vllm.scripted import (
+    DONE,
+    HOLD,
+    STREAM,
+    USAGE,
+    WHOLE,
+    delta,
+    event,
+    refusal,
+)
+from tests.vllm.server import ADAPTER_FLAGS, CPU_FLAGS, RECOMMENDED_FLAGS
+from tests.vllm.serving import SALT, Served, answered, order, run, whole
 
 README = Path(__file__).parents[2] / "deploy" / "vllm" / "README.md"
-TENANT = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
-SECRET = b"s" * 32
-
-
-def event(**fields: object) -> bytes:
-    # As vLLM writes it: not escaped beyond what JSON asks for.
-    return b"data: " + json.dumps(fields, ensure_ascii=False).encode() + b"\n\n"
-
-
-def delta(content: str, finish_reason: str | None = None) -> bytes:
-    return event(choices=[{"delta": {"content": content}, "finish_reason": finish_reason}])
-
-
-USAGE = event(
-    choices=[],
-    usage={
-        "prompt_tokens": 9,
-        "completion_tokens": 2,
-        "prompt_tokens_details": {"cached_tokens": 4},
-    },
-)
-DONE = b"data: [DONE]\n\n"
-
-
-def collected(*events: bytes) -> Completion:
-    response = httpx2.Response(
-        200,
-        headers={"content-type": "text/event-stream; charset=utf-8"},
-        content=b"".join(events),
-        request=httpx2.Request("POST", "http://127.0.0.1/"),
-    )
-    return asyncio.run(vllm._collect(response))
-
-
-def test_a_salt_is_a_domain_tagged_hmac_of_tenant_and_epoch() -> None:
-    message = b"ambit.cache_salt.v1\0" + TENANT.bytes + b"\0" + b"7"
-
-    salt = salt_for(tenant_id=TENANT, epoch=7, secret=SECRET)
-
-    assert salt == hmac.new(SECRET, message, hashlib.sha256).hexdigest()
-
-
-def test_salts_differ_by_tenant_epoch_and_secret() -> None:
-    salts = {
-        salt_for(tenant_id=tenant, epoch=epoch, secret=secret)
-        for tenant in (TENANT, UUID(int=1))
-        for epoch in (0, 1, 10)
-        for secret in (SECRET, b"t" * 32)
-    }
-
-    assert len(salts) == 12
-
-
-@pytest.mark.parametrize(("epoch", "secret"), [(-1, SECRET), (0, b""), (0, b"short")])
-def test_a_salt_is_not_made_from_a_weak_secret_or_a_negative_epoch(
-    epoch: int, secret: bytes
-) -> None:
-    with pytest.raises(InvalidCacheSalt):
-        salt_for(tenant_id=TENANT, epoch=epoch, secret=secret)
+SCHEMA = {"type": "object", "properties": {"days": {"type": "integer"}}}
 
 
 @pytest.mark.parametrize(
@@ -89,6 +39,7 @@ def test_a_salt_is_not_made_from_a_weak_secret_or_a_negative_epoch(
     [
         ("", "k", "m"),
         ("http://127.0.0.1:9", "k", ""),
+        ("http://127.0.0.1:9,", "k", "m"),
         ("file:///etc/passwd", "k", "m"),
         ("127.0.0.1:9", "k", "m"),
         ("http://127.0.0.1:nine", "k", "m"),
@@ -102,47 +53,37 @@ def test_without_a_usable_server_in_the_settings_nothing_is_asked(
     settings.AMBIT_VLLM_URL, settings.AMBIT_VLLM_KEY, settings.AMBIT_VLLM_MODEL = url, key, model
 
     with pytest.raises(GenerationUnavailable) as raised:
-        asyncio.run(chat(messages=[], cache_salt="a" * 64, deadline_s=5))
+        answered()
 
     assert raised.value.reason == "not_configured"
 
 
 def test_a_proxy_named_in_the_environment_never_sees_a_prompt(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
-    settings.AMBIT_VLLM_URL = "http://127.0.0.1:2"
-    settings.AMBIT_VLLM_MODEL = "m"
 
     async def routes() -> bool:
-        client = await vllm._client()
+        client = await connections.loop_client()
         return any(client._mounts.values())
 
-    assert asyncio.run(routes()) is False
+    assert run(routes()) is False
 
 
-def test_line_separators_inside_a_token_do_not_break_the_stream() -> None:
+def test_line_separators_inside_a_token_do_not_break_the_stream(served: Served) -> None:
     text = "a\u2028b\u2029c\x85d\x0be\x1cf"
+    served((STREAM, delta(text), delta("", "stop"), USAGE, DONE))
 
-    completion = collected(delta(text), delta("", "stop"), USAGE, DONE)
-
-    assert completion == Completion(text, 9, 2, 4, "stop")
+    assert answered() == Completion(text, 9, 2, 4, "stop")
 
 
-def test_keep_alive_comments_and_empty_deltas_are_no_text() -> None:
+def test_keep_alive_comments_and_empty_deltas_are_no_text(served: Served) -> None:
     role = event(choices=[{"delta": {"role": "assistant", "content": None}}])
+    served((STREAM, b": keep-alive\n\n", role, delta("five"), delta("", "length"), USAGE, DONE))
 
-    completion = collected(
-        b": keep-alive\n\n", role, delta("five"), delta("", "length"), USAGE, DONE
-    )
+    completion = answered()
 
     assert (completion.text, completion.finish_reason) == ("five", "length")
-
-
-def test_a_server_that_counts_nothing_leaves_zeros() -> None:
-    completion = collected(delta("five", "stop"), DONE)
-
-    assert (completion.prompt_tokens, completion.cached_tokens) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -156,37 +97,191 @@ def test_a_server_that_counts_nothing_leaves_zeros() -> None:
         ((), "cut_short"),
         ((b"data: {not json\n\n",), "failed"),
         ((b"data: [1]\n\n",), "failed"),
+        ((b"data: " + b"[" * 100_000 + b"\n\n",), "failed"),
+        ((b"data: " + b"x" * 3_000_000 + b"\n\n",), "failed"),
+        ((event(choices=[7]),), "failed"),
+        ((event(choices=[{"delta": {"content": 7}}]),), "failed"),
+        ((event(choices=[], usage={"prompt_tokens": "many"}),), "failed"),
         ((delta("five"), event(error={"message": "secret", "code": 500}), DONE), "failed"),
         ((delta("five"), event(error={"message": "secret", "code": 503}), DONE), "failed"),
         ((event(error="secret"), DONE), "failed"),
+        ((delta("five"), b'data: {"choices": "\xff\xfe"}\n\n', DONE), "garbled"),
+        ((b"data: \xc3(\n\n",), "garbled"),
     ],
 )
-def test_an_answer_that_is_not_whole_is_no_answer(events: tuple[bytes, ...], reason: str) -> None:
+def test_an_answer_that_is_not_whole_is_no_answer(
+    served: Served, caplog: pytest.LogCaptureFixture, events: tuple[bytes, ...], reason: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server = served((STREAM, *events))
+
     with pytest.raises(GenerationUnavailable) as raised:
-        collected(*events)
+        answered()
 
     assert raised.value.reason == reason
+    assert raised.value.__cause__ is None
     assert "secret" not in repr(raised.value)
+    assert "five" not in str([record.__dict__ for record in caplog.records])
+    assert len(server.requests) == 1
+    server.wait_until_closed()
 
 
-def test_a_full_queue_told_inside_the_stream_may_be_tried_again() -> None:
-    with pytest.raises(vllm._NotYetAnswered) as raised:
-        collected(event(error={"message": "secret", "code": 503}), DONE)
+def test_an_answer_of_another_kind_is_no_answer(served: Served) -> None:
+    served((b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 5\r\n\r\nhello",))
 
-    assert raised.value.unavailable.reason == "busy"
+    with pytest.raises(GenerationUnavailable) as raised:
+        answered()
+
+    assert raised.value.reason == "failed"
 
 
-def test_a_refusal_inside_the_stream_is_a_refusal() -> None:
-    error = {"message": "maximum context length of secret", "code": 400}
+@pytest.mark.parametrize(
+    ("status", "reason", "n_requests"),
+    [
+        (503, "busy", 2),
+        (502, "unreachable", 2),
+        (504, "unreachable", 2),
+        (429, "busy", 1),
+        (500, "failed", 1),
+        (302, "failed", 1),
+    ],
+)
+def test_a_server_that_cannot_now_is_named_and_asked_again_where_nothing_began(
+    served: Served, status: int, reason: str, n_requests: int
+) -> None:
+    server = served((refusal(status),))
+
+    with pytest.raises(GenerationUnavailable) as raised:
+        answered()
+
+    assert (raised.value.reason, raised.value.status) == (reason, status)
+    assert len(server.requests) == n_requests
+    server.wait_until_closed()
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "reason"),
+    [
+        (401, "secret", "credentials"),
+        (400, "maximum context length of secret", "context_overflow"),
+        (404, "The model `secret` does not exist.", "model"),
+        (400, "Failed to transform json schema into a grammar: secret", "schema"),
+        (404, "secret", "request"),
+        (413, "secret", "request"),
+    ],
+)
+@pytest.mark.parametrize("in_stream", [False, True])
+def test_a_refusal_is_named_and_not_repeated(
+    served: Served, status: int, words: str, reason: str, *, in_stream: bool
+) -> None:
+    told = event(error={"message": words, "code": status})
+    server = served((STREAM, told, DONE) if in_stream else (refusal(status, message=words),))
 
     with pytest.raises(GenerationRefused) as raised:
-        collected(event(error=error), DONE)
+        answered()
 
-    assert raised.value.reason == "context_overflow"
+    assert (raised.value.reason, raised.value.status) == (reason, status)
     assert "secret" not in repr(raised.value)
+    assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("flag", RECOMMENDED_FLAGS)
+def test_a_full_queue_told_inside_the_stream_is_tried_again(served: Served) -> None:
+    full = (STREAM, event(error={"message": "secret", "code": 503}), DONE)
+    server = served(full, WHOLE)
+
+    assert answered().text == "five days"
+    assert len(server.requests) == 2
+    assert server.requests[0].lower() != server.requests[1].lower(), "the request's id is a new one"
+
+
+def test_a_server_that_says_nothing_is_slow_and_tried_once_more(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm, "STATUS_LINE_S", 0.2)
+    server = served((HOLD,))
+
+    with pytest.raises(GenerationUnavailable) as raised:
+        answered()
+
+    assert raised.value.reason == "slow"
+    assert len(server.requests) == 2
+    server.wait_until_closed()
+
+
+def test_a_server_that_queued_a_request_may_take_its_time(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm, "STATUS_LINE_S", 0.1)
+    served((STREAM, 0.5, *WHOLE[1:]))
+
+    assert answered().text == "five days"
+
+
+def test_nothing_is_asked_again_after_the_first_word(served: Served) -> None:
+    server = served((STREAM, delta("five")), WHOLE)
+
+    with pytest.raises(GenerationUnavailable):
+        answered()
+
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("name", ["", "../loras/t1", "A", "a" * 65, "a b", "a\n", "é"])
+def test_an_adapter_is_never_named_by_what_may_be_a_path(served: Served, name: str) -> None:
+    server = served(WHOLE)
+
+    with pytest.raises(InvalidAdapterName):
+        run(whole(order(adapter=name)))
+
+    assert server.requests == []
+
+
+def test_adapter_schema_and_priority_go_over_the_wire(served: Served) -> None:
+    server = served(WHOLE)
+
+    run(whole(order(adapter="7f3a-01", schema=SCHEMA, priority=3, max_tokens=9)))
+
+    body = server.body()
+    assert (body["model"], body["priority"], body["max_completion_tokens"]) == ("7f3a-01", 3, 9)
+    assert body["response_format"]["json_schema"]["schema"] == SCHEMA
+
+
+def test_half_a_surrogate_pair_is_sent_as_a_question_mark(served: Served) -> None:
+    server = served(WHOLE)
+
+    run(chat(messages=[{"role": "user", "content": "a\ud800b"}], cache_salt=SALT, deadline_s=5))
+
+    assert server.body()["messages"][0]["content"] == "a?b"
+
+
+ENDLESS = tuple(delta("\n" * 20) for _ in range(stream.WHITESPACE_MAX // 20 + 1))
+
+
+def test_endless_whitespace_in_place_of_json_is_stopped(served: Served) -> None:
+    server = served((STREAM, delta('{"days":'), *ENDLESS, HOLD))
+
+    with pytest.raises(GenerationUnavailable) as raised:
+        run(whole(order(schema=SCHEMA)))
+
+    assert raised.value.reason == "whitespace"
+    assert len(server.requests) == 1
+    assert server.wait_until_closed() < 0.5
+
+
+def test_whitespace_that_a_text_may_have_is_no_rut(served: Served) -> None:
+    blank = tuple(delta(" " * 200 + "x") for _ in range(5))
+    served((STREAM, *blank, delta("}", "stop"), USAGE, DONE))
+
+    assert run(whole(order(schema=SCHEMA)))[0].endswith("}")
+
+
+def test_a_text_without_a_schema_may_have_any_whitespace(served: Served) -> None:
+    served((STREAM, *ENDLESS, delta("five", "stop"), USAGE, DONE))
+
+    assert run(whole(order()))[0].endswith("five")
+
+
+@pytest.mark.parametrize("flag", [*RECOMMENDED_FLAGS, *ADAPTER_FLAGS[:1]])
 def test_what_the_tests_start_is_what_the_readme_recommends(flag: str) -> None:
     assert flag in README.read_text()
 
@@ -194,3 +289,16 @@ def test_what_the_tests_start_is_what_the_readme_recommends(flag: str) -> None:
 @pytest.mark.parametrize("flag", CPU_FLAGS)
 def test_what_only_a_cpu_needs_is_not_recommended(flag: str) -> None:
     assert f"\n  {flag}" not in README.read_text()
+
+
+def test_what_compose_starts_is_what_the_tests_start() -> None:
+    services = yaml.safe_load((README.parent / "compose.yaml").read_text())["services"]
+    (command,) = services["vllm"]["command"]
+    image, _, version = services["vllm"]["image"].rpartition(":v")
+
+    assert [flag for flag in (*RECOMMENDED_FLAGS, *ADAPTER_FLAGS[:1]) if flag not in command] == []
+    assert image == "vllm/vllm-openai"
+    assert tuple(map(int, version.split("."))) >= (0, 33, 0)
+    assert services["vllm"]["networks"] == ["inner"], "the proxy is the one way to it"
+    assert [name for name, service in services.items() if "ports" in service] == []
+    assert {tuple(service["profiles"]) for service in services.values()} == {("gpu",)}

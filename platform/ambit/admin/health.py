@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable, embed_query
+from ambit.inference.probes import ProbedReplica, probed_replicas
 from ambit.jobs.broker import workers_that_scrub
 from ambit.keys.chosen import chosen_store
 from ambit.keys.protecting import count_by_store
@@ -35,7 +36,7 @@ def parts() -> list[Part]:
         _asked("Embeddings", "scatter_plot", _embeddings),
         _asked("Keys", "key", _keys),
         _workers(),
-        Part("Answers", "chat", ok=True, words=_generator()),
+        _answers(),
     ]
 
 
@@ -106,7 +107,27 @@ def _keys() -> str:
     )
 
 
-def _generator() -> str:
-    if settings.AMBIT_VLLM_URL:
-        return f"written by {settings.AMBIT_VLLM_MODEL}"
-    return "extractive: quotes, no model configured"
+def _answers() -> Part:
+    if not settings.AMBIT_VLLM_URL:
+        return Part("Answers", "chat", ok=True, words="extractive: quotes, no model configured")
+    return answers_part(probed_replicas(), model=settings.AMBIT_VLLM_MODEL)
+
+
+def answers_part(found: list[ProbedReplica], *, model: str) -> Part:
+    """Return how the replicas of the model server stand, and what to do about those that do not. Pure."""
+    ready = sum(replica.is_ready for replica in found)
+    words = f"written by {model}, {ready} of {len(found)} replicas ready"
+    faults = [f"replica {r.label} {_FAULTS[r.answer]}" for r in found if r.answer in _FAULTS]
+    faults += [
+        f"replica {r.label} failed and rests a while"
+        for r in found
+        if r.answer == "serves" and r.circuit == "open"
+    ]
+    return Part("Answers", "chat", ok=ready == len(found), words="; ".join([words, *faults]))
+
+
+_FAULTS = {
+    "silent": "does not answer",
+    "refuses_key": "refuses AMBIT_VLLM_KEY",
+    "other_model": "does not serve AMBIT_VLLM_MODEL",
+}

@@ -26,6 +26,7 @@ from ambit.api.shapes import Output
 from ambit.api.views import AmbitView
 from ambit.audit.outside import copy_places
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable, embed_query
+from ambit.inference.probes import probed_replicas
 from ambit.keys.chosen import chosen_store
 
 # A probe may come every second from several places; what it finds is asked once in this time.
@@ -33,8 +34,9 @@ FRESH_S = 2.0
 PROBE_TEXT = "ready"
 REDIS_TIMEOUT_S = 2
 # Accepted uploads are safe without Redis, and signed events in the database: both delay and refuse nothing. Without
-# the key store those whose keys are in memory go on, and another server would not have it either.
-DELAYING = {"redis", "audit_copies", "key_store"}
+# the key store those whose keys are in memory go on, and another server would not have it either. Without a model
+# server nothing is written, but all is found.
+DELAYING = {"redis", "audit_copies", "key_store", "generation"}
 
 
 class LiveOutput(Output):
@@ -83,7 +85,7 @@ class ReadyView(AmbitView):
 
 
 class MetricsView(AmbitView):
-    """Figures of this process and of copies of the audit trail; never a tenant's."""
+    """Figures of this process, of copies of the audit trail and of model servers; never a tenant's."""
 
     policies = {"GET": PUBLIC}
 
@@ -101,6 +103,7 @@ class MetricsView(AmbitView):
             }
         lines = [
             *_copy_figures(),
+            *_replica_figures(),
             "# TYPE ambit_build_info gauge",
             f'ambit_build_info{{version="{version("ambit")}"}} 1',
         ]
@@ -130,7 +133,7 @@ def _fresh_parts(
         }
         if (store := chosen_store()) is not None:
             parts["key_store"] = store.answers()
-        parts |= _copies_arrive()
+        parts |= _copies_arrive() | _answers_are_written()
         _last.update(at=time.monotonic(), pid=os.getpid(), parts=parts)
     found: dict[str, bool] = _last["parts"]
     return found
@@ -181,6 +184,27 @@ def _copies_arrive() -> dict[str, bool]:
     except DatabaseError:
         return {}
     return {"audit_copies": not any(place.fault for place in places)} if places else {}
+
+
+def _answers_are_written() -> dict[str, bool]:
+    """Say whether any replica of the model server can be asked; nothing where none is configured."""
+    if not settings.AMBIT_VLLM_URL:
+        return {}
+    return {"generation": any(replica.is_ready for replica in probed_replicas())}
+
+
+def _replica_figures() -> list[str]:
+    """Return how each replica stands, by its place in the setting: its address is nobody's business."""
+    found = probed_replicas()
+    if not found:
+        return []
+    up, resting = "ambit_generation_replica_up", "ambit_generation_replica_circuit_open"
+    return [
+        f"# TYPE {up} gauge",
+        *(f'{up}{{replica="{r.label}"}} {int(r.answer == "serves")}' for r in found),
+        f"# TYPE {resting} gauge",
+        *(f'{resting}{{replica="{r.label}"}} {int(r.circuit != "closed")}' for r in found),
+    ]
 
 
 def _copy_figures() -> list[str]:
