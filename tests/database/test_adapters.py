@@ -304,14 +304,15 @@ def test_a_document_is_not_deleted_under_an_adapter(office: Office, adapter_id: 
         cursor.execute("DELETE FROM corpus_document WHERE id = %s", [office.letters])
 
 
-def test_who_deletes_a_document_waits_for_a_registration_and_finds_it(
+def test_who_hides_a_document_waits_for_a_registration_and_finds_it(
     office: Office, begin: Begin
 ) -> None:
     with working(office.tenant_id):
         made = start(office.tenant_id, office.anna, [office.wages])
-        deleting = begin(office.tenant_id, lambda: _delete(office))
-        assert deleting.waits()
-    deleting.result()
+        hide = _by_sql("hidden_at = now()")
+        hiding = begin(office.tenant_id, lambda: hide(office))
+        assert hiding.waits()
+    hiding.result()
 
     row = row_of(office.tenant_id, made.id)
     assert (row.state, row.retired_because) == ("retired", "hidden")

@@ -15,9 +15,11 @@ from ambit.access.clearance import clearance_for
 from ambit.access.documents import (
     set_document_grants,
 )
+from ambit.adapters.holdings import ADAPTERS
 from ambit.adapters.services import retire_adapter
 from ambit.erasure.restrictions import lift, place_restriction
 from ambit.erasure.services import request_erasure
+from tenants.holding import HoldingFailed, Scope
 from tenants.models import AuditEvent
 from tests.database.adapter_office import Office, make_office
 from tests.database.adapting import job_of, make_live, row_of, work
@@ -165,6 +167,24 @@ def test_an_erasure_on_a_restored_machine_does_not_miss_what_was_erased_before(
             case_id = _last_case()
             keep_from_workers()
         assert work_on(office.tenant_id, case_id).state == "closed"
+
+
+def test_the_second_look_asks_every_server_also_when_all_is_erased(
+    office: Office, adapter_id: UUID
+) -> None:
+    with working(office.tenant_id):
+        retire_adapter(adapter_id=adapter_id)
+        keep_from_workers()
+    work(office.tenant_id, adapter_id)
+    scope = Scope(tenant_id=office.tenant_id, document_ids=(office.wages,))
+
+    with working(office.tenant_id, custody=True):
+        assert ADAPTERS.remains(scope) == 0
+        with (
+            override_settings(AMBIT_VLLM_ADMIN_URL="http://127.0.0.1:9"),
+            pytest.raises(HoldingFailed),
+        ):
+            ADAPTERS.remains(scope)
 
 
 def test_a_live_adapter_says_why_it_is_not_loaded(office: Office, adapter_id: UUID) -> None:
