@@ -67,7 +67,7 @@ def full_town() -> Town:
     closed = file_for(town)
     work_on(town.tenant_id, closed)
     archive = export_of(town.tenant_id, town.bob)
-    ask(town.tenant_id, town.bob, {town.about_bob})
+    ask(town.tenant_id, town.bob, {town.about_bob}, in_conversation=True)
     make_live(town.tenant_id, town.bob, [town.about_bob])
     with working(town.tenant_id):
         ExportItem.objects.create(export_id=archive, document_id=town.about_bob)

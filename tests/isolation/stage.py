@@ -58,6 +58,8 @@ _WRITTEN_BY_ASKING = {
     "tenants_apikey",
     "tenants_idempotencykey",
     "jobs_job",
+    # Whoever may ask may begin one of its own; whose is deleted is seen by its turn.
+    "answers_conversation",
     # By what signs the events, whenever it comes by.
     "audit_log",
     "audit_leaf",
