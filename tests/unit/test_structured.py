@@ -138,8 +138,8 @@ def test_a_schema_that_is_refused_says_why_and_where(
         check_schema(schema)
 
     assert raised.value.fault == fault
-    assert at is None or raised.value.at == at
-    assert str(raised.value).endswith(f"At: {raised.value.at or '/'}")
+    assert at is None or raised.value.at == (at or "/")
+    assert str(raised.value).endswith(f"At: {raised.value.at}")
 
 
 def test_names_and_values_of_the_callers_are_no_keywords() -> None:

@@ -51,12 +51,13 @@ _FAULTS: dict[SchemaFault, str] = {
 
 
 class SchemaRefused(ValueError):
-    """The caller's schema cannot be used; at is the place in it, as a JSON pointer."""
+    """The caller's schema cannot be used; why is a sentence, at the place as a JSON pointer."""
 
     def __init__(self, fault: SchemaFault, at: str = "") -> None:
-        super().__init__(f"{_FAULTS[fault]} At: {at or '/'}")
         self.fault = fault
-        self.at = at
+        self.why = _FAULTS[fault]
+        self.at = at or "/"
+        super().__init__(f"{self.why} At: {self.at}")
 
 
 class NotJson(ValueError):
@@ -71,8 +72,8 @@ class SchemaNotMet(ValueError):
     """What the model wrote is JSON, but not of the schema; at is the place in the schema."""
 
     def __init__(self, at: str) -> None:
-        super().__init__(f"the value does not meet the schema at {at or '/'}")
-        self.at = at
+        self.at = at or "/"
+        super().__init__(f"the value does not meet the schema at {self.at}")
 
 
 def check_schema(schema: object) -> None:
