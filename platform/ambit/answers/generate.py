@@ -209,7 +209,7 @@ def _tell_text(
 def _draft(text: str, *, brief: Brief, generation: Generation) -> Draft:
     value: Any = None
     if brief.schema is not None:
-        value = read_answer(text, brief.schema)
+        value = read_answer(text, brief.schema, passages=brief.passages)
         abstained = value is None
         text = "" if abstained else json.dumps(value, ensure_ascii=False)
     else:

@@ -23,6 +23,7 @@ from ambit.access.queries import CollectionNotFound
 from ambit.access.services import CollectionNameTaken
 from ambit.answers.queries import AnswerNotFound
 from ambit.answers.services import ConversationNotFound
+from ambit.answers.structured import NotJson, SchemaNotMet, SchemaRefused
 from ambit.api import authentication, bodies, idempotency, permissions, uploads
 from ambit.api.adapter_problems import ADAPTER_PROBLEMS
 from ambit.api.answer_problems import ANSWER_PROBLEMS
@@ -342,6 +343,24 @@ TABLE: dict[type[BaseException], Problem] = {
     GenerationUnavailable: _GENERATION_DOWN,
     GenerationTimedOut: _GENERATION_DOWN,
     GenerationRefused: _GENERATION_DOWN,
+    SchemaRefused: Problem(
+        400,
+        "schema_refused",
+        "The schema cannot be used",
+        "{error.why} Place in the schema: {error.at}. The model was not asked.",
+    ),
+    NotJson: Problem(
+        502,
+        "answer_not_json",
+        "The model wrote no JSON",
+        "What it wrote breaks off or is no JSON. It is not kept. Ask again, with a simpler schema or more tokens.",
+    ),
+    SchemaNotMet: Problem(
+        502,
+        "answer_not_of_schema",
+        "The model's JSON does not meet the schema",
+        "It fails at {error.at} of the schema, and is not kept. Ask again, or make the schema simpler.",
+    ),
     KeyUnavailable: Problem(
         503,
         "keyring_unavailable",
