@@ -26,7 +26,6 @@ PREFIXES = {
     "export": "exp",
     "webhook": "whk",
     "notice": "ntc",
-    "conversation": "con",
     "adapter": "adp",
 }
 # The nil identifier: uuid7() never makes it, so nothing has it.

@@ -6,6 +6,7 @@ import pytest
 
 from ambit.answers.flow import prepare
 from ambit.answers.prompt import build_messages
+from ambit.answers.types import Question
 from tenants.audit import Actor, acting_as
 from tenants.scope import tenant_scope
 from tests.database.office import make_office
@@ -33,7 +34,7 @@ def test_words_reach_no_collection_that_the_asker_may_not_read(order: str) -> No
     for question in (order, f"{order} {SECRET}", *attacks()[:3], *OTHER_LANGUAGES[:2]):
         with acting_as(Actor("member", office.bob)), tenant_scope(office.tenant_id):
             prepared = prepare(
-                member_id=office.bob, question=question, embedding=unit(0).tolist(), k=50
+                member_id=office.bob, question=Question(question, k=50), embedding=unit(0).tolist()
             )
         assert {p.document_id for p in prepared.passages} == {visible}
         system, user = build_messages(question="What is known?", passages=prepared.passages)

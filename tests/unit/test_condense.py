@@ -86,7 +86,7 @@ def test_a_question_in_the_conversations_words_is_taken(
 def test_anything_else_is_not(rewritten: str) -> None:
     asked = standalone(question="And in Porto?", turns=[LEAVE], rewritten=rewritten)
 
-    assert asked == f"{LEAVE.question} And in Porto?"
+    assert asked == f"{LEAVE[0]} And in Porto?"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_without_a_model_the_question_before_goes_along(before: Turn, question: 
         question=f" {question}\n", turns=[turn("First?", "No."), before], rewritten=None
     )
 
-    assert asked == f"{before.question} {question}"
+    assert asked == f"{before[0]} {question}"
 
 
 def test_a_first_question_is_as_it_is() -> None:
@@ -139,7 +139,7 @@ def test_the_model_is_given_the_conversation_in_order() -> None:
     lines = asked["content"].split("\n")
     assert lines[:5] == [
         "Question 1:",
-        f"| {LEAVE.question}",
+        f"| {LEAVE[0]}",
         "",
         "Answer 1:",
         # A marker of the answer is none of this prompt.

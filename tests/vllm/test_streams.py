@@ -163,7 +163,7 @@ def test_many_streams_at_once_all_come_to_their_end(world: World) -> None:
         ({"question": "x" * 1_000_000, "stream": True}, "invalid"),
         ({"question": QUESTION, "stream": True, "schema": {"type": "strange"}}, "schema_refused"),
         ({"question": QUESTION, "stream": True, "adapter": "adp_" + "0" * 32}, "adapter_not_found"),
-        ({"question": QUESTION, "stream": True, "conversation": "con_" + "0" * 32}, "conversation_not_found"),
+        ({"question": QUESTION, "stream": True, "conversation": "cnv_" + "0" * 32}, "conversation_not_found"),
         ({"question": QUESTION, "stream": True, "retrieval": False}, "invalid"),
     ],
     ids=["long", "schema", "adapter", "conversation", "ungrounded"],
