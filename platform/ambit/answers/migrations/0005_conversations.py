@@ -9,7 +9,7 @@ from tenants.rls import OWN, Reference, isolate
 
 
 class Migration(migrations.Migration):
-    dependencies = [("answers", "0003_by_age"), ("tenants", "0006_revocations")]
+    dependencies = [("answers", "0004_answering_policy"), ("tenants", "0006_revocations")]
 
     operations = [
         migrations.CreateModel(
