@@ -11,6 +11,7 @@ import pytest
 from ambit.inference import vllm
 from ambit.inference.vllm import (
     Generation,
+    GenerationRefused,
     GenerationTimedOut,
     GenerationUnavailable,
     TokenUsage,
@@ -118,6 +119,26 @@ def test_who_reads_nothing_keeps_no_connection_beyond_the_deadline(
                 _ = [piece async for piece in generation]
 
     run(asleep())
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        event(error={"code": 400}),
+        event(error={"code": 500}),
+        event(error={"code": 503}),
+        b"data: {not json\n\n",
+    ],
+)
+def test_what_fails_with_its_first_event_leaves_no_connection(served: Served, first: bytes) -> None:
+    server = served((STREAM, first, HOLD))
+
+    async def failed() -> float:
+        with pytest.raises((GenerationUnavailable, GenerationRefused)):
+            await whole(order())
+        return await asyncio.to_thread(server.wait_until_closed)
+
+    assert run(failed()) < 0.5
 
 
 def test_cancelling_before_the_first_word_leaves_no_connection(served: Served) -> None:
