@@ -95,27 +95,25 @@ def test_many_processes_never_take_more_than_the_bucket_holds(database: Stack) -
 
 
 def test_a_bucket_fills_at_its_rate(database: Stack, redis: Any) -> None:
-    bucket = bucket_of_tenant(uuid4(), per_minute=60)
-    for _ in range(60):
+    bucket = bucket_of_tenant(uuid4(), per_minute=4)
+    for _ in range(4):
         assert take([bucket]).retry_after_s is None
-    assert take([bucket]).retry_after_s == 1
+    assert 1 < (take([bucket]).retry_after_s or 0) <= 15
 
-    # As if two seconds and a half had passed.
-    full_at = int(redis.get(bucket.key))
-    redis.set(bucket.key, full_at - 2_500_000, keepttl=True)
+    # As if 31 of the 15 seconds that each takes had passed.
+    redis.set(bucket.key, int(redis.get(bucket.key)) - 31_000_000, keepttl=True)
 
-    assert [take([bucket]).retry_after_s for _ in range(3)] == [None, None, 1]
+    assert [take([bucket]).retry_after_s is None for _ in range(3)] == [True, True, False]
 
 
-@pytest.mark.parametrize("per_minute", [1, 7, 59, 1000])
+@pytest.mark.parametrize("per_minute", [1, 2, 7])
 def test_a_full_bucket_holds_exactly_its_size(database: Stack, per_minute: int) -> None:
     bucket = bucket_of_tenant(uuid4(), per_minute=per_minute)
 
-    left = [take([bucket]).levels[0].left for _ in range(min(per_minute, 50))]
+    taken = [take([bucket]) for _ in range(per_minute + 1)]
 
-    # One may come back meanwhile where they come back quickly.
-    assert left[0] == per_minute - 1
-    assert left[-1] - (per_minute - len(left)) in ({0} if per_minute < 60 else range(20))
+    assert [one.levels[0].left for one in taken] == [*reversed(range(per_minute)), 0]
+    assert [one.retry_after_s is None for one in taken] == [*[True] * per_minute, False]
 
 
 def test_what_one_bucket_refuses_the_other_does_not_lose(metered: Metered) -> None:
@@ -160,8 +158,8 @@ def test_a_member_is_limited_and_its_colleague_is_not(metered: Metered) -> None:
         "RateLimit": '"tenant";r=9;t=6, "member";r=1;t=30',
     }
     assert refused.value.who == "This member"
-    assert 25 < refused.value.retry_after_s <= 30
-    assert '"member";r=0;t=60' in refused.value.headers["RateLimit"]
+    assert 1 < refused.value.retry_after_s <= 30
+    assert re.search(r'"member";r=0;t=\d+$', refused.value.headers["RateLimit"])
     ask(metered.tenant_id, metered.bob)
 
 
