@@ -59,6 +59,12 @@ def test_postgres_samples_nothing_of_what_is_destroyed(bare: PrivateDatabase) ->
         ("export_export", "requested_by_kind"),
         ("export_export", "ended_because"),
         ("notices_webhook", "events"),
+        ("adapters_adapter", "state"),
+        ("adapters_adapter", "retired_because"),
+        ("adapters_adapter", "load_fault"),
+        # The model's name, and ids of lists of readers.
+        ("adapters_adapter", "base"),
+        ("adapters_adapter", "audience_ids"),
         ("erasure_erasure", "state"),
         ("erasure_erasure", "subject_type"),
         ("erasure_erasure", "requested_by_kind"),

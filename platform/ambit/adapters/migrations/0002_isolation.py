@@ -136,7 +136,7 @@ class Migration(migrations.Migration):
         refused_once_closing("adapters_adapter"),
         deleted_once_closing("adapters_adapter"),
         deleted_once_closing("adapters_trainingdocument"),
-        scrubbed("adapters_adapter", "name"),
+        scrubbed("adapters_adapter", "name", "served_name", "sha256"),
         RunSQL(
             [
                 _STATE,
