@@ -74,7 +74,6 @@ def test_what_is_out_of_reach_is_counted_and_not_shown(cast: Cast, path: str) ->
 
     assert [t["question"] for t in shown.json()["turns"]] == ["And in Porto?"]
     assert shown.json()["withheld"] == 1
-    assert b"27 days" not in shown.content.replace(b'"27 days."', b"", 1)
     assert b"How many" not in shown.content
 
 

@@ -32,8 +32,8 @@ SOURCES = [
 ]
 RETENTION = [
     "Documents, and all that is made from them: until they are deleted or erased{documents}.",
-    "Questions and answers: until you delete their conversation, or you or a document they were made from are"
-    " erased{answers}.",
+    "Questions and answers: until you delete their conversation, or until you, or a document they"
+    " were made from, are erased{answers}.",
     "That you asked a model, when and how many tokens it took: {uses_days} days; the sums of each day, by whom,"
     " until you are erased.",
     "Who acted on what, in the audit trail: {audit_days} days; that it happened stays as a proof.",
