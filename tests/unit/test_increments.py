@@ -256,6 +256,21 @@ def test_an_endless_address_is_left_out() -> None:
     assert streamed(text) == "See (link removed) and [1]."
 
 
+@pytest.mark.parametrize("address", ["https://evil.example/中文中文", "www.evil.example/ไทยไทย"])
+def test_an_address_goes_on_in_scripts_without_spaces(address: str) -> None:
+    assert streamed(f"请看{address} 就是 [1]") == "请看(link removed) 就是 [1]"
+
+
+def test_a_return_and_a_newline_are_one_break() -> None:
+    assert streamed("One.\r\n\r\nTwo.\rThree.") == "One.\n\nTwo.\nThree."
+
+
+def test_what_was_let_go_of_does_not_join_what_follows() -> None:
+    begun = "a" * (MAX_HELD - 4)
+
+    assert streamed(f"{begun}java<!-- {'b ' * MAX_HELD}-->script:x") == f"{begun}java script:x"
+
+
 def test_an_address_of_a_passage_stays_without_its_scheme() -> None:
     safe = SafeText(passages=[passage("Apply at https://hr.example/leave?form=1 soon.", n=1)])
 
