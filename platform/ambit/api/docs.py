@@ -101,4 +101,5 @@ def _page(title: str, body: str, *, head: str = "") -> HttpResponse:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title>{head}</head><body>{body}</body></html>"
     )
-    return HttpResponse(page, headers={"Content-Security-Policy": POLICY})
+    headers = {"Content-Security-Policy": POLICY, "X-DNS-Prefetch-Control": "off"}
+    return HttpResponse(page, headers=headers)

@@ -5,8 +5,9 @@ Shows content to an administrator, says so, and records each question as asked o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import UUID
 
 from asgiref.sync import async_to_sync
@@ -16,16 +17,17 @@ from django.http.response import HttpResponseBase
 
 from ambit.access.queries import list_collections_as_custodian
 from ambit.access.types import CollectionView
+from ambit.adapters.queries import AdapterNotFound, get_adapter, list_adapters
+from ambit.adapters.types import AdapterView
 from ambit.admin.forms import PlainForm, picker
 from ambit.admin.page import here, page, show
 from ambit.admin.people import Suggestion, member_suggestions
-from ambit.answers.flow import Prepared, discard, generate, prepare, still_covered
-from ambit.answers.services import withheld
-from ambit.answers.types import Answer, Question
+from ambit.answers.flow import Prepared, discard, generate, prepare, recheck
+from ambit.answers.policies import TenantPolicy, prompt_policy
+from ambit.answers.types import Answer, Event, Question, Retrieved
 from ambit.corpus.types import Filters
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable, embed_query
 from ambit.inference.vllm import GenerationRefused, GenerationTimedOut, GenerationUnavailable
-from ambit.metering.buckets import LimitsUnavailable
 from ambit.metering.limits import QuotaSpent
 from ambit.metering.turns import NoTurn
 from tenants.audit import acting_as, current_actor, record
@@ -35,7 +37,17 @@ from tenants.queries import MemberNotFound, find_member, get_member
 from tenants.scope import tenant_scope
 
 MOST_PASSAGES = 20
+MOST_ADAPTERS = 200
 FOUND = "The passages below were found."
+PROBLEMS: dict[type[Exception], str] = {
+    GenerationUnavailable: "The model that writes answers cannot be reached now.",
+    EmbeddingUnavailable: "The embedding service cannot be reached now.",
+    GenerationTimedOut: "The model took too long.",
+    GenerationRefused: "The model refused to answer.",
+    EmbeddingRefused: "The embedding service refused a text.",
+    QuotaSpent: "The tokens of this month are spent.",
+    NoTurn: "Too many questions are being answered now. Try again in a moment.",
+}
 
 
 class AskForm(PlainForm):
@@ -43,30 +55,61 @@ class AskForm(PlainForm):
 
     member = picker(label="Ask as", help_text="An e-mail address, external id or member id.")
     collection = forms.ChoiceField(label="Collection", choices=[], required=False)
+    adapter = forms.ChoiceField(label="Adapter", choices=[], required=False)
     k = forms.IntegerField(label="Passages", min_value=1, max_value=MOST_PASSAGES, initial=8)
     question = forms.CharField(
         label="Question", max_length=2000, widget=forms.Textarea(attrs={"rows": 3})
     )
 
     def __init__(
-        self, *args: object, collections: Sequence[CollectionView], **kwargs: object
+        self,
+        *args: object,
+        collections: Sequence[CollectionView],
+        adapters: Sequence[AdapterView],
+        **kwargs: object,
     ) -> None:
-        """Offer the tenant's collections; what the member may not see gives nothing."""
+        """Offer the tenant's collections and live adapters; what the member may not see gives nothing."""
         super().__init__(*args, **kwargs)
         self.fields["collection"].choices = [  # type: ignore[attr-defined]
             ("", "All that the member may see"),
             *((public_id("collection", c.id), c.name) for c in collections),
         ]
+        live = [a for a in adapters if a.state == "live"]
+        self.fields["adapter"].choices = [  # type: ignore[attr-defined]
+            ("", "None"),
+            *((public_id("adapter", a.id), a.name) for a in live),
+        ]
+        if not live:
+            del self.fields["adapter"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the member would be told."""
+    """What the member would be told, and by what."""
 
     member: Member
     prepared: Prepared
-    answer: Answer | None
+    policy: TenantPolicy
+    adapter_name: str
+    answer: Answer | None = None
     problem: str = ""
+    # How many of the passages found had no room in the prompt.
+    n_left_out: int = 0
+
+    @property
+    def parts(self) -> list[Part]:
+        """Return the answer's text in parts that are supported or not."""
+        if self.answer is None:
+            return []
+        return list(_parts(self.answer.text, self.answer.unsupported))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of an answer's text."""
+
+    text: str
+    is_unsupported: bool
 
 
 class NotAnswered(Exception):
@@ -82,9 +125,11 @@ def ask(request: HttpRequest) -> HttpResponseBase:
     """Show the form, or what the chosen member would be told."""
     tenant_id = here(request).tenant_id
     assert tenant_id is not None  # noqa: S101 - the page is a tenant's administrator's
-    collections, suggestions = _offered(tenant_id)
+    collections, adapters, suggestions = _offered(tenant_id)
     bound = request.POST if request.method == "POST" else None
-    form = AskForm(bound, collections=collections, initial=_initial(tenant_id, request))
+    form = AskForm(
+        bound, collections=collections, adapters=adapters, initial=_initial(tenant_id, request)
+    )
     outcome = None
     if form.is_valid():
         try:
@@ -101,9 +146,10 @@ def ask(request: HttpRequest) -> HttpResponseBase:
     )  # fmt: skip
 
 
-def _offered(tenant_id: UUID) -> tuple[list[CollectionView], list[Suggestion]]:
+def _offered(tenant_id: UUID) -> tuple[list[CollectionView], list[AdapterView], list[Suggestion]]:
     with tenant_scope(tenant_id):
-        return list_collections_as_custodian(), member_suggestions()
+        adapters = list_adapters(after=None, limit=MOST_ADAPTERS)
+        return list_collections_as_custodian(), adapters, member_suggestions()
 
 
 def _initial(tenant_id: UUID, request: HttpRequest) -> dict[str, str]:
@@ -121,55 +167,85 @@ def _asked(tenant_id: UUID, values: dict[str, object]) -> Outcome:
     """Ask in three steps, as the API does: no transaction is held while a model thinks."""
     with tenant_scope(tenant_id):
         member = find_member(text=str(values["member"]).strip())
-    question = str(values["question"])
-    chosen = parse_id("collection", str(values["collection"]))
-    embedding = _embedded(question)
+    question = _question(values)
+    embedding = _embedded(question.text)
     on_behalf = replace(current_actor(), member_id=member.pk)
     with acting_as(on_behalf):
         with tenant_scope(tenant_id):
-            prepared = prepare(
-                member_id=member.pk,
-                question=Question(
-                    question,
-                    k=int(str(values["k"])),
-                    filters=Filters(collection_ids=(chosen,) if chosen else None),
-                ),
-                embedding=embedding,
-            )
-            record(
-                "admin.asked_as",
-                object_id=member.pk,
-                document_ids=sorted({p.document_id for p in prepared.passages}),
-                chunk_ids=[p.chunk_id for p in prepared.passages],
-            )
-        try:
-            answer = async_to_sync(generate)(prepared)
-        except (GenerationUnavailable, EmbeddingUnavailable):
-            return Outcome(
-                member,
-                prepared,
-                None,
-                f"The model that writes answers cannot be reached now. {FOUND}",
-            )
-        except GenerationTimedOut:
-            return Outcome(member, prepared, None, f"The model took too long. {FOUND}")
-        except (GenerationRefused, EmbeddingRefused):
-            return Outcome(member, prepared, None, f"The model refused to answer. {FOUND}")
-        except QuotaSpent:
-            return Outcome(member, prepared, None, f"This month's tokens are spent. {FOUND}")
-        except (NoTurn, LimitsUnavailable):
-            return Outcome(member, prepared, None, f"The model has no place free now. {FOUND}")
-        return _while_visible(tenant_id, member, prepared, answer)
+            outcome = _begun(member, question, embedding)
+        return _answered(tenant_id, outcome)
 
 
-def _while_visible(tenant_id: UUID, member: Member, prepared: Prepared, answer: Answer) -> Outcome:
-    """Show nothing that the member lost while the answer was written, and keep nothing in its name."""
+def _question(values: dict[str, object]) -> Question:
+    chosen = parse_id("collection", str(values["collection"]))
+    return Question(
+        text=str(values["question"]),
+        k=int(str(values["k"])),
+        filters=Filters(collection_ids=(chosen,) if chosen else None),
+        adapter_id=parse_id("adapter", str(values.get("adapter", ""))),
+    )
+
+
+def _begun(member: Member, question: Question, embedding: list[float]) -> Outcome:
+    """Find what the member may see, in the tenant's scope; raise NotAnswered."""
+    try:
+        prepared = prepare(member_id=member.pk, question=question, embedding=embedding)
+    except AdapterNotFound as error:
+        raise NotAnswered(
+            "This member may not use that adapter now: it is not live, or was trained on a document that the member"
+            " may not see."
+        ) from error
+    record(
+        "admin.asked_as",
+        object_id=member.pk,
+        document_ids=sorted({p.document_id for p in prepared.passages}),
+        chunk_ids=[p.chunk_id for p in prepared.passages],
+    )
+    name = get_adapter(adapter_id=prepared.adapter.id).name if prepared.adapter else ""
+    return Outcome(member, prepared, policy=prompt_policy(), adapter_name=name)
+
+
+def _answered(tenant_id: UUID, begun: Outcome) -> Outcome:
+    """Let the answer be written, and count what it took; what stands in the way is said."""
+    left_out: list[int] = [0]
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Retrieved):
+            left_out.append(event.n_left_out)
+
+    try:
+        answer = async_to_sync(partial(generate, tell=tell))(begun.prepared)
+    except tuple(PROBLEMS) as error:
+        return replace(begun, problem=f"{_problem(error)} {FOUND}")
+    done = replace(begun, answer=answer, n_left_out=left_out[-1])
     with tenant_scope(tenant_id):
-        discard(prepared, answer)
-        if not answer.withheld and still_covered(prepared):
-            return Outcome(member, prepared, answer)
-    nothing = replace(prepared, brief=replace(prepared.brief, passages=()))
-    return Outcome(member, nothing, withheld(answer))
+        given = recheck(prepared=begun.prepared, answer=answer)
+        discard(begun.prepared, answer)
+    if not given.withheld:
+        return done
+    # Nothing is shown that the member lost while the answer was written, nor kept in its name.
+    nothing = replace(begun.prepared, brief=replace(begun.prepared.brief, passages=()))
+    return replace(done, prepared=nothing, answer=given, n_left_out=0)
+
+
+def _problem(error: Exception) -> str:
+    return next(words for kind, words in PROBLEMS.items() if isinstance(error, kind))
+
+
+def _parts(text: str, unsupported: Sequence[str]) -> Iterator[Part]:
+    """Cut a text where sentences begin and end that nothing supports."""
+    rest = text
+    for sentence in unsupported:
+        before, found, after = rest.partition(sentence)
+        # One that stands there no longer word by word marks nothing.
+        if not sentence or not found:
+            continue
+        if before:
+            yield Part(before, is_unsupported=False)
+        yield Part(found, is_unsupported=True)
+        rest = after
+    if rest:
+        yield Part(rest, is_unsupported=False)
 
 
 def _embedded(question: str) -> list[float]:
