@@ -58,5 +58,7 @@ def attacks() -> list[str]:
 
 def survivors(instructions: Sequence[str], text: str) -> list[str]:
     """Return the instructions that the text still holds, but for white space and punctuation."""
-    found = _SIGNS.sub("", text).casefold()
+    # Tag characters are ASCII that nobody sees, and that a model may read.
+    told = "".join(chr(ord(c) - 0xE0000) if 0xE0000 < ord(c) < 0xE0080 else c for c in text)
+    found = _SIGNS.sub("", told).casefold()
     return [one for one in instructions if _SIGNS.sub("", one).casefold()[:_TELLING] in found]
