@@ -53,4 +53,10 @@ class Migration(migrations.Migration):
             name="revokes_suspended",
             when="OLD.suspended_at IS NULL AND NEW.suspended_at IS NOT NULL",
         ),
+        # Whoever asked with it: what is being written for it ends.
+        revokes(
+            "tenants_apikey",
+            "UPDATE OF revoked_at",
+            when="OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL",
+        ),
     ]

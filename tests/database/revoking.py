@@ -186,6 +186,11 @@ def _delete(scene: Scene) -> None:
     keep_from_workers()
 
 
+def _a_key() -> UUID:
+    """Return the id of a service's key that somebody may be asking with."""
+    return directory.create_service_key(name="asking", scopes=["answers"]).id
+
+
 Deed = Callable[[Scene], object]
 # What takes something from somebody, as the product does it.
 REVOCATIONS: dict[str, Deed] = {
@@ -195,6 +200,7 @@ REVOCATIONS: dict[str, Deed] = {
     "a group is taken out of a group": lambda s: directory.unnest_group(
         parent_id=s.outer, child_id=s.inner
     ),
+    "a key is revoked": lambda s: directory.revoke_key(key_id=_a_key()),
     "a member is suspended": lambda s: directory.set_member_suspended(
         member_id=s.office.bob, suspended=True
     ),
@@ -252,6 +258,7 @@ SEEN_BY: dict[str, tuple[Deed, Deed | None]] = {
     "tenants_groupchild.revokes": (REVOCATIONS["a group is taken out of a group"], None),
     "tenants_group.revokes": (lambda s: Group.objects.filter(pk=s.outer).delete(), None),
     "tenants_member.revokes": (REVOCATIONS["a member is destroyed"], None),
+    "tenants_apikey.revokes": (REVOCATIONS["a key is revoked"], None),
     "tenants_member.revokes_suspended": (REVOCATIONS["a member is suspended"], None),
     "access_audienceprincipal.revokes": (REVOCATIONS["a reader is taken from a collection"], None),
     "access_collection.revokes": (

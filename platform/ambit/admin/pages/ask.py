@@ -28,6 +28,7 @@ from ambit.answers.types import Answer, Event, Question, Retrieved
 from ambit.corpus.types import Filters
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable, embed_query
 from ambit.inference.vllm import GenerationRefused, GenerationTimedOut, GenerationUnavailable
+from ambit.metering.buckets import LimitsUnavailable
 from ambit.metering.limits import QuotaSpent
 from ambit.metering.turns import NoTurn
 from tenants.audit import acting_as, current_actor, record
@@ -47,6 +48,7 @@ PROBLEMS: dict[type[Exception], str] = {
     EmbeddingRefused: "The embedding service refused a text.",
     QuotaSpent: "The tokens of this month are spent.",
     NoTurn: "Too many questions are being answered now. Try again in a moment.",
+    LimitsUnavailable: "Redis, which shares the model between tenants, cannot be reached now.",
 }
 
 
