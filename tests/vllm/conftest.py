@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.vllm.serving import Served
 from tests.vllm.world import World, running_world
 
 HERE = Path(__file__).parent
+ADAPTERS = HERE / "tiny_adapters.py"
 
 
 @pytest.hookimpl(trylast=True)
@@ -100,3 +102,12 @@ def world(vllm_server: VllmServer) -> Iterator[World]:
     """Yield an Ambit that speaks to the server; what a test takes away it puts back."""
     with running_world(vllm_server) as world:
         yield world
+
+
+@pytest.fixture(scope="session")
+def peft_files(vllm_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the adapters a and b as peft saves them."""
+    folder = tmp_path_factory.mktemp("peft")
+    command = [str(environment.python()), str(ADAPTERS), str(environment.model_dir()), str(folder)]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    return folder

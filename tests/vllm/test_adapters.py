@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,18 +34,8 @@ from tests.database.worlds import working
 from tests.vllm import environment
 from tests.vllm.server import Relay, VllmServer
 
-BUILDER = Path(__file__).with_name("tiny_adapters.py")
 QUESTION: list[Message] = [{"role": "user", "content": "When does the harbor open?"}]
 ROUNDS = 30
-
-
-@pytest.fixture(scope="session")
-def peft_files(vllm_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the adapters a and b as peft saves them."""
-    folder = tmp_path_factory.mktemp("peft")
-    command = [str(environment.python()), str(BUILDER), str(environment.model_dir()), str(folder)]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    return folder
 
 
 @pytest.fixture

@@ -98,6 +98,9 @@ def running_world(server: VllmServer) -> Iterator[World]:
         "AMBIT_VLLM_URL": relay.url,
         "AMBIT_VLLM_KEY": server.key,
         "AMBIT_VLLM_MODEL": server.model,
+        # Adapters go past the relay, so that what it saw are questions alone.
+        "AMBIT_VLLM_ADMIN_URL": server.url,
+        "AMBIT_LORA_BASE": str(environment.model_dir()),
         "AMBIT_VLLM_TOKENIZER": str(environment.model_dir() / "tokenizer.json"),
     }
     with tempfile.TemporaryDirectory(prefix="ambit-vllm-") as name:
