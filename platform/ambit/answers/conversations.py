@@ -78,6 +78,13 @@ def still_seen(turns: Sequence[SavedExchange], *, clearance: Clearance) -> bool:
     return len(_visible(rows, clearance)) == len(turns)
 
 
+def seen_among(
+    turns: Sequence[SavedExchange], *, clearance: Clearance
+) -> tuple[SavedExchange, ...]:
+    """Return those of these turns that may be seen now, in their order."""
+    return tuple(turn for turn in turns if still_seen([turn], clearance=clearance))
+
+
 def get_conversation(*, conversation_id: UUID, clearance: Clearance) -> ReadConversation:
     """Return a member's conversation, and note that it was read; raise ConversationNotFound."""
     found = _own(conversation_id, clearance)

@@ -11,12 +11,15 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import connection
 
-from ambit.answers.generate import Spent, as_usage
 from ambit.answers.types import Usage
 from ambit.metering.services import close_use
 from ambit.metering.turns import turn
 from ambit.metering.types import Outcome
 from tenants.scope import tenant_scope
+
+# Tokens, and whether the model's server counted them.
+Counted = tuple[Usage, bool]
+NOTHING: Counted = (Usage(), True)
 
 
 @asynccontextmanager
@@ -29,22 +32,28 @@ async def turn_of(tenant_id: UUID) -> AsyncIterator[int]:
         yield place.priority
 
 
-async def close(tenant_id: UUID, use_id: UUID, spent: Spent, outcome: Outcome) -> None:
+async def close(tenant_id: UUID, use_id: UUID, counted: Counted, *, outcome: Outcome) -> None:
     """Count what was used, also where whoever asked has gone."""
 
     def write() -> None:
-        usage = spent.usage
-        try:
-            with tenant_scope(tenant_id):
-                count(use_id, usage=as_usage(usage), exact=usage.exact, outcome=outcome)
-        finally:
-            connection.close()
+        close_now(tenant_id, use_id, counted, outcome=outcome)
 
     await asyncio.shield(sync_to_async(write)())
 
 
-def count(use_id: UUID, *, usage: Usage, exact: bool, outcome: Outcome) -> None:
+def close_now(tenant_id: UUID, use_id: UUID, counted: Counted, *, outcome: Outcome) -> None:
+    """Count what was used, in a transaction of its own."""
+    try:
+        with tenant_scope(tenant_id):
+            count(use_id, counted, outcome=outcome)
+    finally:
+        if not connection.in_atomic_block:
+            connection.close()
+
+
+def count(use_id: UUID, counted: Counted, *, outcome: Outcome) -> None:
     """Close a use, in the tenant's scope; what is closed stays as it was closed."""
+    usage, exact = counted
     close_use(
         use_id,
         prompt_tokens=usage.prompt_tokens,

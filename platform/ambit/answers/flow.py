@@ -24,16 +24,17 @@ from ambit.adapters.queries import AdapterNotFound, usable_adapter
 from ambit.adapters.types import ServedAdapter
 from ambit.answers import services
 from ambit.answers.cite import cite
-from ambit.answers.conversations import still_seen
-from ambit.answers.counting import close, count, turn_of
+from ambit.answers.conversations import seen_among, still_seen
+from ambit.answers.counting import NOTHING, close, close_now, count, turn_of
 from ambit.answers.generate import Brief, Spent, as_usage, write
 from ambit.answers.policies import prompt_policy
-from ambit.answers.recall import Recalled
+from ambit.answers.recall import Recalled, turns_of
 from ambit.answers.retrieve import retrieve, still_visible
 from ambit.answers.sealing import cache_salt
 from ambit.answers.types import Answer, Question, SavedExchange, Tell, nobody
 from ambit.answers.watch import revoked
 from ambit.corpus.types import Clearance, Passage
+from ambit.inference.tokens import context_tokens
 from ambit.metering import services as metering
 from ambit.metering.limits import QuotaSpent, tokens_left
 from ambit.metering.queries import next_month
@@ -94,6 +95,11 @@ def prepare(
     tenant = get_tenant()
     clearance = clearance_for(member_id=member_id)
     adapter = _adapter(question, clearance=clearance)
+    # Anew: a model may have thought between, and what was seen then may be out of reach now.
+    kept = seen_among(recalled.kept, clearance=clearance) if recalled else ()
+    turns = turns_of(recalled, kept) if recalled else ()
+    if recalled and len(kept) < len(recalled.kept):
+        looked_for = None
     started = time.perf_counter()
     passages = _found(question, clearance=clearance, embedding=embedding, looked_for=looked_for)
     retrieval_ms = round(1000 * (time.perf_counter() - started))
@@ -110,12 +116,12 @@ def prepare(
         model=adapter.served_name if adapter else settings.AMBIT_VLLM_MODEL or "extractive",
         passages=len(passages),
         retrieval_ms=retrieval_ms,
-        prompt_estimate=sum(len(p.text) for p in passages) // 4 if settings.AMBIT_VLLM_URL else 0,
+        prompt_estimate=_estimate(passages) if settings.AMBIT_VLLM_URL else 0,
     )
     brief = Brief(
         question=question.text,
         passages=tuple(passages),
-        turns=recalled.turns if recalled else (),
+        turns=turns,
         tenant_policy=prompt_policy().text,
         instructions=question.instructions,
         schema=question.schema,
@@ -130,7 +136,7 @@ def prepare(
         salt_epoch=tenant.salt_epoch,
         cache_salt=cache_salt(clearance=clearance, epoch=tenant.salt_epoch),
         brief=brief,
-        turns=recalled.kept if recalled else (),
+        turns=kept,
         adapter=adapter,
         use_id=use_id,
     )
@@ -153,7 +159,7 @@ async def generate(
             prepared, writing, spent=spent, stands=stands or partial(_stands, prepared)
         )
     except BaseException as error:
-        await close(prepared.tenant_id, prepared.use_id, spent, _outcome(error))
+        await close(prepared.tenant_id, prepared.use_id, spent.counted, outcome=_outcome(error))
         raise
 
 
@@ -173,7 +179,8 @@ async def _answer(prepared: Prepared, *, tell: Tell, spent: Spent) -> Answer:
         )
     if draft.cut_short and allowed < brief.max_tokens:
         raise QuotaSpent(renews_at=next_month(timezone.now()))
-    return cite(draft=draft, passages=supplied)
+    # In a thread: a long answer that cites all it can takes a while to compare.
+    return await asyncio.to_thread(cite, draft=draft, passages=supplied)
 
 
 async def _while_it_stands(
@@ -236,7 +243,7 @@ def save(*, prepared: Prepared, answer: Answer) -> SavedAnswer:
         conversation_id=prepared.question.conversation_id,
     )
     outcome: Outcome = "withheld" if given.withheld else "finished"
-    count(prepared.use_id, usage=given.usage, exact=not given.withheld, outcome=outcome)
+    count(prepared.use_id, (given.usage, not given.withheld), outcome=outcome)
     record(
         "answer.given",
         object_id=answer_id,
@@ -249,7 +256,22 @@ def save(*, prepared: Prepared, answer: Answer) -> SavedAnswer:
 
 def discard(prepared: Prepared, answer: Answer) -> None:
     """Count what was written and is kept nowhere, in the tenant's scope."""
-    count(prepared.use_id, usage=answer.usage, exact=True, outcome="finished")
+    count(prepared.use_id, (answer.usage, True), outcome="finished")
+
+
+async def count_unsaved(prepared: Prepared, answer: Answer) -> None:
+    """Count what was written and could not be kept: it was paid for all the same."""
+    counted = (answer.usage, not answer.withheld)
+    await close(prepared.tenant_id, prepared.use_id, counted, outcome="failed")
+
+
+def give_up(prepared: Prepared) -> None:
+    """Count nothing for what no generator was asked, in a transaction of its own."""
+    close_now(prepared.tenant_id, prepared.use_id, NOTHING, outcome="cancelled")
+
+
+def _estimate(passages: Sequence[Passage]) -> int:
+    return min(sum(len(p.text) for p in passages) // 4, context_tokens())
 
 
 def _found(

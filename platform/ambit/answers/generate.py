@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,11 +22,19 @@ from ambit.answers.prompt import (
     ungrounded_messages,
 )
 from ambit.answers.schemas import answerable, read_answer
+from ambit.answers.structured import NotJson
 from ambit.answers.types import Cited, Draft, GeneratorName, Retrieved, Tell, Usage, Written
 from ambit.corpus.types import Passage
 from ambit.inference.embedding import embed_sentences
 from ambit.inference.tokens import context_tokens, count_tokens
-from ambit.inference.vllm import Generation, GenerationRefused, Order, TokenUsage, generating
+from ambit.inference.vllm import (
+    Generation,
+    GenerationRefused,
+    GenerationUnavailable,
+    Order,
+    TokenUsage,
+    generating,
+)
 
 NOTHING_FOUND = "Nothing in the documents you may see answers this question."
 # How often a prompt is halved that the server finds too long, where no tokenizer could tell.
@@ -55,11 +63,34 @@ class Spent:
     """What has been used so far; right at any moment, so that a cut-off answer is counted too."""
 
     generation: Generation | None = None
+    # Of what was sent, before the server said anything.
+    n_estimated: int = 0
 
     @property
     def usage(self) -> TokenUsage:
-        """Return the counts that are known."""
-        return self.generation.usage if self.generation else TokenUsage()
+        """Return the counts that are known, and an estimate where none is."""
+        if self.generation is None:
+            return TokenUsage(prompt_tokens=self.n_estimated)
+        return self.generation.usage
+
+    @property
+    def counted(self) -> tuple[Usage, bool]:
+        """Return the counts as an answer has them, and whether the server made them."""
+        return as_usage(self.usage), self.usage.exact
+
+    @asynccontextmanager
+    async def generating(self, order: Order, *, deadline_s: float) -> AsyncIterator[Generation]:
+        """Ask the model server, noting what that costs whatever becomes of it."""
+        self.generation = None
+        self.n_estimated = sum(len(m["content"]) for m in order.messages) // 4
+        try:
+            async with generating(order, deadline_s=deadline_s) as generation:
+                self.generation = generation
+                yield generation
+        except (GenerationRefused, GenerationUnavailable):
+            # Refused before it began: nothing was computed.
+            self.n_estimated = 0
+            raise
 
 
 def as_usage(counts: TokenUsage) -> Usage:
@@ -173,11 +204,8 @@ async def _listen(
 ) -> Draft:
     pieces: list[str] = []
     shown = SafeText(passages=supplied)
-    async with AsyncExitStack() as stack:
-        generation = await stack.enter_async_context(
-            generating(order, deadline_s=settings.AMBIT_VLLM_TIMEOUT_S)
-        )
-        spent.generation = generation
+    deadline_s = settings.AMBIT_VLLM_TIMEOUT_S
+    async with spent.generating(order, deadline_s=deadline_s) as generation:
         async for piece in generation:
             pieces.append(piece)
             # What is to be JSON is shown once it is whole and checked.
@@ -185,7 +213,8 @@ async def _listen(
                 _tell_text(shown, [piece], passages=supplied, tell=tell, ended=False)
     if brief.schema is None:
         _tell_text(shown, [], passages=supplied, tell=tell)
-    return _draft("".join(pieces), brief=brief, generation=generation)
+    # In a thread: a caller's schema may take a while to check.
+    return await asyncio.to_thread(_draft, "".join(pieces), brief=brief, generation=generation)
 
 
 def _tell_text(
@@ -208,8 +237,14 @@ def _tell_text(
 
 def _draft(text: str, *, brief: Brief, generation: Generation) -> Draft:
     value: Any = None
+    cut_short = generation.finish_reason == "length"
     if brief.schema is not None:
-        value = read_answer(text, brief.schema, passages=brief.passages)
+        try:
+            value = read_answer(text, brief.schema, passages=brief.passages)
+        except NotJson:
+            # What breaks off at the limit is given as nothing, cut short.
+            if not cut_short:
+                raise
         abstained = value is None
         text = "" if abstained else json.dumps(value, ensure_ascii=False)
     else:
@@ -220,6 +255,6 @@ def _draft(text: str, *, brief: Brief, generation: Generation) -> Draft:
         abstained=abstained,
         value=value,
         grounded=brief.grounded,
-        cut_short=generation.finish_reason == "length",
+        cut_short=cut_short,
         usage=as_usage(generation.usage),
     )

@@ -13,21 +13,26 @@ from ambit.answers.condense import Turn, messages_to_condense, standalone
 from ambit.answers.conversations import earlier_turns
 from ambit.answers.counting import close
 from ambit.answers.generate import Spent
+from ambit.answers.prompt import fitting_turns
 from ambit.answers.sealing import cache_salt
 from ambit.answers.types import SavedExchange
+from ambit.inference.tokens import context_tokens, count_tokens
 from ambit.inference.vllm import (
     GenerationRefused,
     GenerationTimedOut,
     GenerationUnavailable,
     Order,
-    generating,
 )
+from ambit.metering.buckets import LimitsUnavailable
 from ambit.metering.services import open_use
-from ambit.metering.turns import turn
+from ambit.metering.turns import NoTurn, turn
+from ambit.metering.types import Outcome
 from tenants.queries import get_tenant
 
 CONDENSE_MAX_TOKENS = 96
 CONDENSE_DEADLINE_S = 5.0
+# Of what was said before, for the rewriting: the latest.
+_TURNS_MAX_TOKENS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,24 @@ class Recalled:
 
     tenant_id: UUID
     cache_salt: str = field(repr=False)
-    turns: tuple[Turn, ...] = field(repr=False)
-    # Those of them that are kept here, by which what they were made from is found.
+    # What the caller says was asked before; what was answered is not taken from it.
+    asked_before: tuple[str, ...] = field(repr=False)
+    # What is kept here, by which what it was made from is found.
     kept: tuple[SavedExchange, ...] = field(repr=False)
     # The count that is open for putting the question so that it stands alone; None: nothing is asked.
     use_id: UUID | None
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """Return all of it as questions and answers."""
+        return turns_of(self, self.kept)
+
+
+def turns_of(recalled: Recalled, kept: Sequence[SavedExchange]) -> tuple[Turn, ...]:
+    """Return questions and answers of what was recalled, with those of the kept turns that are given."""
+    asked = tuple((question, "") for question in recalled.asked_before)
+    said = ((t.question, "" if t.answer.abstained else t.answer.text) for t in kept)
+    return (*asked, *said)
 
 
 def recall(
@@ -57,12 +75,11 @@ def recall(
     tenant = get_tenant()
     clearance = clearance_for(member_id=member_id)
     kept: tuple[SavedExchange, ...] = ()
-    turns: tuple[Turn, ...] = tuple((question, "") for question in asked_before)
     if conversation_id is not None:
         kept = tuple(earlier_turns(conversation_id=conversation_id, clearance=clearance))
-        turns = tuple((t.question, "" if t.answer.abstained else t.answer.text) for t in kept)
     use_id = None
-    if turns and settings.AMBIT_VLLM_URL:
+    if (kept or asked_before) and settings.AMBIT_VLLM_URL:
+        said = [*asked_before, *(text for t in kept for text in (t.question, t.answer.text))]
         use_id = open_use(
             member_id=member_id,
             key_id=key_id,
@@ -70,33 +87,43 @@ def recall(
             model=settings.AMBIT_VLLM_MODEL,
             passages=0,
             retrieval_ms=0,
-            prompt_estimate=sum(len(text) for said in turns for text in said) // 4,
+            prompt_estimate=min(sum(map(len, said)) // 4, context_tokens()),
         )
     salt = cache_salt(clearance=clearance, epoch=tenant.salt_epoch)
-    return Recalled(tenant.pk, salt, turns, kept, use_id)
+    return Recalled(tenant.pk, salt, tuple(asked_before), kept, use_id)
 
 
 async def condense(question: str, recalled: Recalled) -> str:
-    """Return the question so that it stands alone, for retrieval; the asker's own words where none was found."""
+    """Return the question so that it stands alone, for retrieval; what needs no model where none can be asked."""
     if recalled.use_id is None:
         return standalone(question=question, turns=recalled.turns, rewritten=None)
     spent = Spent()
+    outcome: Outcome = "cancelled"
+    rewritten = None
     try:
-        async with turn(recalled.tenant_id) as place:
-            order = Order(
-                messages=messages_to_condense(question=question, turns=recalled.turns),
-                cache_salt=recalled.cache_salt,
-                max_tokens=CONDENSE_MAX_TOKENS,
-                priority=place.priority,
-            )
-            async with generating(order, deadline_s=CONDENSE_DEADLINE_S) as generation:
-                spent.generation = generation
-                rewritten = "".join([piece async for piece in generation])
-    except (GenerationUnavailable, GenerationTimedOut, GenerationRefused):
-        await close(recalled.tenant_id, recalled.use_id, spent, "failed")
-        return standalone(question=question, turns=recalled.turns, rewritten=None)
-    except BaseException:
-        await close(recalled.tenant_id, recalled.use_id, spent, "cancelled")
-        raise
-    await close(recalled.tenant_id, recalled.use_id, spent, "finished")
+        rewritten = await _rewritten(question, recalled, spent)
+        outcome = "finished"
+    except (
+        GenerationUnavailable,
+        GenerationTimedOut,
+        GenerationRefused,
+        NoTurn,
+        LimitsUnavailable,
+    ):
+        outcome = "failed"
+    finally:
+        await close(recalled.tenant_id, recalled.use_id, spent.counted, outcome=outcome)
     return standalone(question=question, turns=recalled.turns, rewritten=rewritten)
+
+
+async def _rewritten(question: str, recalled: Recalled, spent: Spent) -> str:
+    turns = fitting_turns(turns=recalled.turns, max_tokens=_TURNS_MAX_TOKENS, count=count_tokens)
+    async with turn(recalled.tenant_id) as place:
+        order = Order(
+            messages=messages_to_condense(question=question, turns=turns),
+            cache_salt=recalled.cache_salt,
+            max_tokens=CONDENSE_MAX_TOKENS,
+            priority=place.priority,
+        )
+        async with spent.generating(order, deadline_s=CONDENSE_DEADLINE_S) as generation:
+            return "".join([piece async for piece in generation])

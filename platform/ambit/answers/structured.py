@@ -7,6 +7,7 @@ reference leaves the schema, no pattern of a caller is run, and no error repeats
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Literal, NoReturn
 
@@ -21,14 +22,24 @@ MAX_SCHEMA_BYTES = 32 * 1024
 MAX_SCHEMA_DEPTH = 20
 # Blanks in a row, after which a model that must write JSON will write nothing else.
 MAX_BLANKS = 100
-# A reference to a reference, doubled thirty times, would be followed a billion times: about a second.
-MAX_STEPS = 100_000
+# A reference to a reference, doubled thirty times, would be followed a billion times: a tenth of a second.
+MAX_STEPS = 20_000
 # Of a value, as Python's own reader takes it on any thread's stack.
 MAX_DEPTH = 100
 
 # Patterns can be made to run for years; the others name schemas elsewhere or move the root.
 _REFUSED = frozenset(
-    ("pattern", "patternProperties", "$dynamicRef", "$recursiveRef", "$id", "id", "$anchor")
+    (
+        "pattern",
+        "patternProperties",
+        # Compares each with each.
+        "uniqueItems",
+        "$dynamicRef",
+        "$recursiveRef",
+        "$id",
+        "id",
+        "$anchor",
+    )
 )
 # Below these stand names or values of the caller, not keywords.
 _NAMES = frozenset(("properties", "$defs", "definitions", "dependentSchemas"))
@@ -80,10 +91,13 @@ def check_schema(schema: object) -> None:
     """Raise SchemaRefused where a caller's schema is too large, too deep, reaches out or is none."""
     if not isinstance(schema, dict):
         raise SchemaRefused("not_an_object")
-    for at, keyword, value in _keywords(schema):
+    found = list(_keywords(schema))
+    # Where a schema stands, and not a value in which anything may stand: a reference leads to these alone.
+    places = {"#"} | {f"#{at.rpartition('/')[0]}" for at, _, _ in found}
+    for at, keyword, value in found:
         if keyword in _REFUSED:
             raise SchemaRefused("keyword", at)
-        if keyword == "$ref" and not (isinstance(value, str) and _is_local(value)):
+        if keyword == "$ref" and not (isinstance(value, str) and value in places):
             raise SchemaRefused("reference", at)
     if len(json.dumps(schema).encode()) > MAX_SCHEMA_BYTES:
         raise SchemaRefused("too_large")
@@ -101,7 +115,7 @@ def parse(text: str, schema: Mapping[str, Any]) -> Any:
     Raises NotJson, EndlessWhitespace, SchemaNotMet, or SchemaRefused where checking does not end.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
         too_deep = _depth(value) > MAX_DEPTH
     except (ValueError, RecursionError):
         if is_stuck(text):
@@ -193,7 +207,10 @@ def _validated(value: Any, schema: Mapping[str, Any]) -> str | None:
 
         return check
 
-    checks = {name: counted(check) for name, check in Draft202012Validator.VALIDATORS.items()}
+    checks = {
+        name: _refuse_keyword if name in _REFUSED else counted(check)
+        for name, check in Draft202012Validator.VALIDATORS.items()
+    }
     # A registry of its own: nothing is looked up anywhere.
     checker = extend(Draft202012Validator, checks)(schema, registry=Registry())
     try:
@@ -203,6 +220,19 @@ def _validated(value: Any, schema: Mapping[str, Any]) -> str | None:
     except Unresolvable:
         raise SchemaRefused("reference") from None
     return None if error is None else _pointer(error.absolute_schema_path)
+
+
+def _refuse_keyword(_validator: Any, _rule: Any, _instance: Any, _within: Any) -> NoReturn:
+    # Found nowhere by then: it is not run, whatever way led to it.
+    raise SchemaRefused("keyword")
+
+
+def _finite(number: str) -> float:
+    """Return the number; one too large for a float is no JSON once it is written again."""
+    read = float(number)
+    if not math.isfinite(read):
+        raise ValueError("not finite")
+    return read
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -218,10 +248,6 @@ def _depth(value: Any) -> int:
             inner = one.values() if isinstance(one, dict) else one
             todo += [(i, depth + 1) for i in inner]
     return deepest
-
-
-def _is_local(reference: str) -> bool:
-    return reference == "#" or reference.startswith("#/")
 
 
 def _pointer(path: Any) -> str:

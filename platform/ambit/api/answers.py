@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ambit.access.clearance import clearance_for
 from ambit.answers import flow
 from ambit.answers.queries import get_answer
-from ambit.answers.types import Answer, Cited, Question, Retrieved, Tell, Written, nobody
-from ambit.api import idempotency
-from ambit.api.asking import AskingView, read_schema
+from ambit.answers.types import Answer, Cited, Question, Retrieved, Written, nobody
+from ambit.api.asking import AskingView, Begun, read_schema
 from ambit.api.bodies import PublicId, Text, Whole
 from ambit.api.filters import read_filters
 from ambit.api.permissions import Policy
@@ -59,14 +55,6 @@ class AnswerInput(RoutedQuestionInput):
         required=False, allow_null=True, default=None, help_text="A JSON schema of the answer."
     )
     max_tokens = Whole(required=False, default=512, min_value=1, max_value=MAX_ANSWER_TOKENS)
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Refuse what contradicts itself."""
-        attrs = super().validate(attrs)
-        if not attrs["retrieval"] and attrs["adapter"] is None:
-            words = "Without passages only an adapter answers: name one in `adapter`."
-            raise ValidationError({"retrieval": [ErrorDetail(words, code="adapter_required")]})
-        return attrs
 
 
 class CitationOutput(Output):
@@ -141,10 +129,9 @@ class AnswersView(AskingView):
         begun = await self.begin()
         if isinstance(begun, HttpResponseBase):
             return _replayed_as_stream(begun) if streams else begun
-        taken, prepared = begun
         if streams:
-            return event_stream(self._events(taken, prepared))
-        saved = await self._made(taken, prepared, tell=nobody)
+            return event_stream(self._events(begun), unread=partial(self.unread, begun))
+        saved = await self.answered(begun, tell=nobody)
         return _rendered(saved.id, saved.answer)
 
     def question(self) -> Question:
@@ -171,20 +158,8 @@ class AnswersView(AskingView):
         found = get_answer(answer_id=object_ids[0], clearance=clearance)
         return _rendered(found.id, found.answer)
 
-    async def _made(
-        self, taken: idempotency.Slot | None, prepared: flow.Prepared, *, tell: Tell
-    ) -> flow.SavedAnswer:
-        try:
-            answer = await flow.generate(prepared, tell=tell, stands=partial(self.stands, prepared))
-            return await sync_to_async(self.save)(taken, prepared, answer)
-        except BaseException:
-            await asyncio.shield(self.free(taken))
-            raise
-
-    async def _events(
-        self, taken: idempotency.Slot | None, prepared: flow.Prepared
-    ) -> AsyncIterator[bytes]:
-        steps = told(lambda tell: self._made(taken, prepared, tell=tell))
+    async def _events(self, begun: Begun) -> AsyncIterator[bytes]:
+        steps = told(lambda tell: self.answered(begun, tell=tell), is_void=_is_withheld)
         async for step in steps:
             match step:
                 case None:
@@ -242,6 +217,10 @@ def _replayed_as_stream(earlier: HttpResponseBase) -> HttpResponseBase:
     response = event_stream(only())
     response.headers[REPLAYED_HEADER] = "true"
     return response
+
+
+def _is_withheld(saved: flow.SavedAnswer) -> bool:
+    return saved.answer.withheld
 
 
 def _retrieval(step: Retrieved) -> dict[str, Any]:

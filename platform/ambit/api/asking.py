@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http.response import HttpResponseBase
+from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from ambit.answers import flow
+from ambit.answers.counting import NOTHING, close_now
 from ambit.answers.recall import Recalled, condense, recall
 from ambit.answers.structured import check_schema
-from ambit.answers.types import Answer, Question
+from ambit.answers.types import Answer, Question, Tell
 from ambit.api import idempotency
 from ambit.api.views import AsyncAmbitView
 from ambit.inference.embedding import embed_query
 from ambit.metering.limits import Admission, admit
 from ambit.metering.types import Kind
+
+T = TypeVar("T")
+# Undoes what a step made for somebody who had left; a request's own thread may be gone with it.
+_LATE = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ambit-undo")
 
 
 class ModelNeeded(ValueError):
@@ -27,6 +37,24 @@ class ModelNeeded(ValueError):
 
 class ModelNotFound(LookupError):
     """There is no such model, or the asker may not use it: not told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A question that was read, with the place of its Idempotency-Key."""
+
+    slot: idempotency.Slot | None
+    question: Question
+    recalled: Recalled | None
+
+
+@dataclass(slots=True)
+class Begun:
+    """A question that was prepared, and whether its answer is being written."""
+
+    slot: idempotency.Slot | None
+    prepared: flow.Prepared
+    is_under_way: bool = False
 
 
 class AskingView(AsyncAmbitView):
@@ -39,8 +67,12 @@ class AskingView(AsyncAmbitView):
         """Read the question, in the caller's scope; raise what is wrong with it."""
         raise NotImplementedError
 
-    async def begin(self) -> HttpResponseBase | tuple[idempotency.Slot | None, flow.Prepared]:
-        """Prepare an answer, or show what the request's Idempotency-Key has made before."""
+    async def begin(self) -> HttpResponseBase | Begun:
+        """Prepare an answer, or show what the request's Idempotency-Key has made before.
+
+        Each step that writes is seen to its end, also where the asker leaves meanwhile, and undone then:
+        no use stays open for what no model was asked, and no key for what is over.
+        """
         caller = self.caller
         member_id = self.acting_member()
         assert caller is not None and caller.tenant_id is not None  # noqa: S101 - acting_member made sure
@@ -50,16 +82,39 @@ class AskingView(AsyncAmbitView):
             key_id=caller.key_id,
             takes_tokens=bool(settings.AMBIT_VLLM_URL),
         )
-        begun = await sync_to_async(self._take)()
-        if isinstance(begun, HttpResponseBase):
-            return begun
-        taken, question, recalled = begun
+        taken = await _to_its_end(self._take, undo=self._untake)
+        if isinstance(taken, HttpResponseBase):
+            return taken
         try:
-            looked_for = await condense(question.text, recalled) if recalled else question.text
-            return taken, await sync_to_async(self._prepare_answer)(question, recalled, looked_for)
+            looked_for = taken.question.text
+            if taken.recalled:
+                looked_for = await condense(looked_for, taken.recalled)
+            prepare = partial(self._prepare_answer, taken, looked_for)
+            return Begun(taken.slot, await _to_its_end(prepare, undo=flow.give_up))
         except BaseException:
-            await self.free(taken)
+            await asyncio.shield(self._free(taken.slot))
             raise
+
+    async def answered(self, begun: Begun, *, tell: Tell) -> flow.SavedAnswer:
+        """Let the answer be written and keep it; what it cost is counted also where it cannot be kept."""
+        prepared = begun.prepared
+        begun.is_under_way = True
+        try:
+            answer = await flow.generate(prepared, tell=tell, stands=partial(self.stands, prepared))
+            try:
+                return await sync_to_async(self.save)(begun.slot, prepared, answer)
+            except BaseException:
+                await flow.count_unsaved(prepared, answer)
+                raise
+        except BaseException:
+            await asyncio.shield(self._free(begun.slot))
+            raise
+
+    def unread(self, begun: Begun) -> None:
+        """Give up what was prepared for a stream that nobody began to read."""
+        if not begun.is_under_way:
+            flow.give_up(begun.prepared)
+            self._free_now(begun.slot)
 
     def earlier_questions(self) -> tuple[str, ...]:
         """Return what the caller says was asked before, where it keeps the conversation itself."""
@@ -86,21 +141,22 @@ class AskingView(AsyncAmbitView):
             final.headers.setdefault(name, value)
         return final
 
-    async def free(self, taken: idempotency.Slot | None) -> None:
-        """Let go of the request's Idempotency-Key: whoever repeats it need not wait for what is over."""
-        if taken is not None:
-            await sync_to_async(self._free)(taken)
-
-    def _take(
-        self,
-    ) -> HttpResponseBase | tuple[idempotency.Slot | None, Question, Recalled | None]:
+    def _take(self) -> HttpResponseBase | _Taken:
         with self.in_scope():
-            taken = self.begin_once()
-            if isinstance(taken, idempotency.Earlier):
-                return self.replayed(taken)
+            slot = self.begin_once()
+            if isinstance(slot, idempotency.Earlier):
+                return self.replayed(slot)
             question = self.question()
-            _refuse_what_needs_a_model(question)
-            return taken, question, self._recalled(question)
+            _refuse_what_cannot_be(question)
+            return _Taken(slot, question, self._recalled(question))
+
+    def _untake(self, taken: HttpResponseBase | _Taken) -> None:
+        if isinstance(taken, _Taken):
+            self._free_now(taken.slot)
+            if taken.recalled and taken.recalled.use_id:
+                close_now(
+                    taken.recalled.tenant_id, taken.recalled.use_id, NOTHING, outcome="cancelled"
+                )
 
     def _recalled(self, question: Question) -> Recalled | None:
         earlier = self.earlier_questions()
@@ -113,9 +169,8 @@ class AskingView(AsyncAmbitView):
             asked_before=earlier,
         )
 
-    def _prepare_answer(
-        self, question: Question, recalled: Recalled | None, looked_for: str
-    ) -> flow.Prepared:
+    def _prepare_answer(self, taken: _Taken, looked_for: str) -> flow.Prepared:
+        question = taken.question
         # Before the scope is open: no transaction waits for the embedding service.
         embedding: Any = embed_query(looked_for) if question.retrieves else None
         with self.in_scope():
@@ -125,16 +180,36 @@ class AskingView(AsyncAmbitView):
                 kind=self.asks,
                 question=question,
                 embedding=embedding,
-                recalled=recalled,
+                recalled=taken.recalled,
                 looked_for=looked_for,
             )
 
     def _key_id(self) -> UUID | None:
         return self.caller.key_id if self.caller else None
 
-    def _free(self, taken: idempotency.Slot) -> None:
-        with self.in_scope():
-            idempotency.give_up(taken)
+    async def _free(self, slot: idempotency.Slot | None) -> None:
+        await sync_to_async(self._free_now)(slot)
+
+    def _free_now(self, slot: idempotency.Slot | None) -> None:
+        """Let go of the request's Idempotency-Key: whoever repeats it need not wait for what is over."""
+        if slot is not None:
+            with self.in_scope():
+                idempotency.give_up(slot)
+
+
+async def _to_its_end(step: Callable[[], T], *, undo: Callable[[T], None]) -> T:
+    """Do a step off the loop; where its asker leaves meanwhile, let it end and undo it."""
+    task = asyncio.ensure_future(sync_to_async(step)())
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+
+        def forget(done: asyncio.Future[T]) -> None:
+            if not done.cancelled() and done.exception() is None:
+                _LATE.submit(undo, done.result())
+
+        task.add_done_callback(forget)
+        raise
 
 
 def read_schema(schema: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -144,7 +219,10 @@ def read_schema(schema: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     return schema
 
 
-def _refuse_what_needs_a_model(question: Question) -> None:
+def _refuse_what_cannot_be(question: Question) -> None:
+    if not question.retrieves and question.adapter_id is None:
+        words = "Without passages only an adapter answers: name one."
+        raise ValidationError({"retrieval": [ErrorDetail(words, code="adapter_required")]})
     if settings.AMBIT_VLLM_URL:
         return
     if question.schema is not None or question.adapter_id is not None or not question.retrieves:

@@ -252,7 +252,9 @@ def is_file(value: Any) -> bool:
 
 def _json(raw: bytes) -> Any:
     try:
-        found = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+        found = json.loads(
+            raw.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite
+        )
     except (ValueError, RecursionError) as error:
         raise MalformedBody("not JSON in UTF-8") from error
     if _nests_deeper(found, MAX_JSON_DEPTH):
@@ -275,6 +277,14 @@ def _nests_deeper(value: Any, depth: int) -> bool:
     return any(isinstance(one, dict | list) for one in level)
 
 
+def _finite(number: str) -> float:
+    """Return the number; one too large for a float is none."""
+    read = float(number)
+    if not math.isfinite(read):
+        raise ValueError("not finite")
+    return read
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
@@ -283,19 +293,20 @@ def _check_json(value: Any, depth: int) -> None:
     if depth == 0:
         raise ValidationError("Nest at most 16 levels deep.", code="max_depth")
     if isinstance(value, str):
-        _check_text(value)
+        check_text(value)
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValidationError("Send numbers that are finite.", code="invalid")
     elif isinstance(value, dict):
         for name, item in value.items():
-            _check_text(name)
+            check_text(name)
             _check_json(item, depth - 1)
     elif isinstance(value, list):
         for item in value:
             _check_json(item, depth - 1)
 
 
-def _check_text(text: str) -> None:
+def check_text(text: str) -> None:
+    """Raise ValidationError for what no text holds."""
     if "\x00" in text or any("\ud800" <= c <= "\udfff" for c in text):
         raise ValidationError(
             "Send text without null characters and half surrogate pairs.", code="invalid"

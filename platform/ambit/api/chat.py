@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -24,9 +23,10 @@ from rest_framework.response import Response
 from ambit.access.clearance import clearance_for
 from ambit.adapters.queries import AdapterNotFound, adapters_for, usable_adapter
 from ambit.answers import flow
-from ambit.answers.types import Answer, Question, Tell, Written, nobody
+from ambit.answers.structured import NotJson, SchemaNotMet
+from ambit.answers.types import Answer, Question, Retrieved, Tell, Written, nobody
 from ambit.api.answers import ASKS, citations_of
-from ambit.api.asking import AskingView, ModelNotFound, read_schema
+from ambit.api.asking import AskingView, Begun, ModelNotFound, read_schema
 from ambit.api.chat_shapes import CompletionInput, CompletionOutput, ModelOutput, ModelsOutput, Said
 from ambit.api.filters import read_filters
 from ambit.api.permissions import Policy
@@ -35,11 +35,15 @@ from ambit.api.routes_input import read_routes
 from ambit.api.search import within
 from ambit.api.streams import KEEP_ALIVE, Failed, Made, event_stream, told, unnamed
 from ambit.api.views import AmbitView
+from ambit.inference.vllm import GenerationRefused, GenerationTimedOut
 from ambit.metering.types import Kind
 from tenants.ids import parse_id, public_id
 
 MODEL = "ambit"
 DONE = b"data: [DONE]\n\n"
+
+
+NOT_AGAIN = (GenerationRefused, GenerationTimedOut, NotJson, SchemaNotMet)
 
 
 class OpenAiView(AmbitView):
@@ -49,6 +53,9 @@ class OpenAiView(AmbitView):
         """Answer the problem in both shapes at once."""
         response = super().handle_exception(exc)
         body = json.loads(response.content)
+        if isinstance(exc, NOT_AGAIN):
+            # The official client would ask, and pay, twice more for what fails alike.
+            response.headers["x-should-retry"] = "false"
         response.content = json.dumps(body | {"error": as_error(body)}).encode()
         return response
 
@@ -72,12 +79,12 @@ class CompletionsView(OpenAiView, AskingView):
         begun = await self.begin()
         if isinstance(begun, HttpResponseBase):
             return begun
-        _, prepared = begun
         if asked["stream"]:
-            with_usage = bool((asked["stream_options"] or {}).get("include_usage"))
-            return event_stream(self._chunks(prepared, asked["model"], with_usage=with_usage))
-        saved = await self._made(prepared, tell=nobody)
-        return Response(_completion(saved.id, saved.answer, model=asked["model"]))
+            options = asked["stream_options"] or {}
+            chunks = self._chunks(begun, asked["model"], with_usage=options.get("include_usage"))
+            return event_stream(chunks, unread=partial(self.unread, begun))
+        saved = await self._given(begun, nobody)
+        return Response(_completion(saved.id, saved.answer, asked))
 
     def question(self) -> Question:
         """Read the last question, in the caller's scope; raise ModelNotFound."""
@@ -104,18 +111,17 @@ class CompletionsView(OpenAiView, AskingView):
         said: Said = self.body(CompletionInput)["messages"]
         return said.earlier
 
-    async def _made(self, prepared: flow.Prepared, *, tell: Tell) -> flow.SavedAnswer:
-        answer = await flow.generate(prepared, tell=tell, stands=partial(self.stands, prepared))
-        return await sync_to_async(self.save)(None, prepared, answer)
-
     async def _chunks(
-        self, prepared: flow.Prepared, model: str, *, with_usage: bool
+        self, begun: Begun, model: str, *, with_usage: bool | None
     ) -> AsyncIterator[bytes]:
-        chunk = partial(_chunk, use_id=prepared.use_id, model=model, made_at=int(time.time()))
-        yield chunk(delta={"role": "assistant", "content": ""})
+        use_id = begun.prepared.use_id
+        chunk = partial(_chunk, use_id=use_id, model=model, made_at=int(time.time()))
         n_shown = 0
-        async for step in told(partial(self._told, prepared)):
+        async for step in told(partial(self._given, begun)):
             match step:
+                case Retrieved():
+                    if not n_shown:
+                        yield chunk(delta={"role": "assistant", "content": ""})
                 case None:
                     yield KEEP_ALIVE
                 case Written():
@@ -126,11 +132,13 @@ class CompletionsView(OpenAiView, AskingView):
                     yield unnamed({"error": as_error(body)})
                     return
                 case Made(saved):
-                    for piece in _ending(chunk, saved, n_shown=n_shown, with_usage=with_usage):
+                    for piece in _ending(
+                        chunk, saved, n_shown=n_shown, with_usage=bool(with_usage)
+                    ):
                         yield piece
 
-    async def _told(self, prepared: flow.Prepared, tell: Tell) -> flow.SavedAnswer:
-        saved = await self._made(prepared, tell=tell)
+    async def _given(self, begun: Begun, tell: Tell) -> flow.SavedAnswer:
+        saved = await self.answered(begun, tell=tell)
         if saved.answer.withheld:
             raise flow.ReachChanged
         return saved
@@ -194,16 +202,16 @@ def _adapter_of(model: str) -> UUID | None:
     return adapter_id
 
 
-def _completion(answer_id: UUID, answer: Answer, *, model: str) -> dict[str, Any]:
+def _completion(answer_id: UUID, answer: Answer, asked: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{answer_id.hex}",
         "object": "chat.completion",
         "created": int(time.time()),
-        "model": model,
+        "model": asked["model"],
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": answer.text, "refusal": None},
+                "message": _message(answer, in_schema=asked["response_format"] is not None),
                 "finish_reason": _finish_reason(answer),
                 "logprobs": None,
             }
@@ -211,6 +219,13 @@ def _completion(answer_id: UUID, answer: Answer, *, model: str) -> dict[str, Any
         "usage": _usage(answer),
         "ambit": _extension(answer_id, answer),
     }
+
+
+def _message(answer: Answer, *, in_schema: bool) -> dict[str, Any]:
+    """Return the answer; of an abstention from a schema the words, which are no JSON, as a refusal."""
+    if in_schema and answer.abstained:
+        return {"role": "assistant", "content": None, "refusal": answer.text}
+    return {"role": "assistant", "content": answer.text, "refusal": None}
 
 
 def _chunk(

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from ambit.answers.types import DEFAULT_MAX_TOKENS
-from ambit.api.bodies import PublicId, Text, Whole
+from ambit.api.bodies import Input, PublicId, Text, Whole, check_text
 from ambit.api.routes_input import RoutedQuestionInput
 from ambit.api.search import MAX_QUERY_LENGTH
 from ambit.api.shapes import Output
@@ -37,10 +37,13 @@ _REFUSED = {
     "prediction": "answers are not predicted.",
     "web_search_options": "answers come from the tenant's documents alone.",
 }
+# What asks for nothing by the names above.
+_NOTHING_ASKED = {"modalities": ["text"], "tool_choice": "none"}
 # Taken, because most clients send them, and not used: answers are written at a temperature of .1.
 _UNUSED = (
     "temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "user", "metadata",
     "store", "service_tier", "reasoning_effort", "verbosity", "safety_identifier", "prompt_cache_key",
+    "prompt_cache_retention", "prompt_cache_options",
 )  # fmt: skip
 
 
@@ -63,6 +66,8 @@ class Messages(serializers.Field[Any, Any, Any, Any]):
         if len(data) > MAX_MESSAGES:
             raise ValidationError(f"Send at most {MAX_MESSAGES} messages.", code="max_length")
         texts = [(_role(message), _text(message)) for message in data]
+        for _, text in texts:
+            check_text(text)
         asked = [text for role, text in texts if role == "user"]
         if texts[-1][0] != "user" or not asked[-1].strip():
             raise ValidationError("Send as the last message what a user asks.", code="invalid")
@@ -103,13 +108,20 @@ class ResponseFormat(serializers.Field[Any, Any, Any, Any]):
         return None
 
 
+class StreamOptions(Input):
+    """What a stream holds beside the text."""
+
+    include_usage = serializers.BooleanField(required=False, default=False)
+    include_obfuscation = serializers.BooleanField(required=False, help_text="Not used.")
+
+
 class CompletionInput(RoutedQuestionInput):
     """A chat to complete; beside OpenAI's fields those of /v1/answers that say where to look."""
 
     model = Text(max_length=100, help_text="`ambit`, or an adapter of GET /v1/models.")
     messages = Messages()
     stream = serializers.BooleanField(required=False, allow_null=True, default=False)
-    stream_options = serializers.JSONField(required=False, allow_null=True, default=None)
+    stream_options = StreamOptions(required=False, allow_null=True, default=None)
     max_tokens = Whole(
         required=False, allow_null=True, default=None, min_value=1, max_value=MAX_ANSWER_TOKENS
     )
@@ -138,7 +150,11 @@ class CompletionInput(RoutedQuestionInput):
     def to_internal_value(self, data: Any) -> Any:
         """Refuse by name what OpenAI's API has and Ambit has not."""
         if isinstance(data, dict):
-            refused = {name: why for name, why in _REFUSED.items() if data.get(name)}
+            refused = {
+                name: why
+                for name, why in _REFUSED.items()
+                if data.get(name) and data[name] != _NOTHING_ASKED.get(name)
+            }
             if refused:
                 raise ValidationError(
                     {

@@ -42,27 +42,45 @@ class Failed:
     error: Exception
 
 
-def event_stream(pieces: AsyncIterator[bytes]) -> StreamingHttpResponse:
-    """Answer with events as they come."""
-    return StreamingHttpResponse(
-        pieces, content_type="text/event-stream; charset=utf-8", headers=HEADERS
-    )
+class EventStream(StreamingHttpResponse):
+    """Events as they come; what was made ready for them is given up where nobody begins to read."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], *, unread: Callable[[], None]) -> None:
+        super().__init__(
+            pieces, content_type="text/event-stream; charset=utf-8", headers=dict(HEADERS)
+        )
+        self._unread = unread
+
+    def close(self) -> None:
+        """End the response, read or not."""
+        super().close()
+        self._unread()
+
+
+def event_stream(
+    pieces: AsyncIterator[bytes], *, unread: Callable[[], None] = lambda: None
+) -> EventStream:
+    """Answer with events; unread is called at the end of the response, also where nothing was read of it."""
+    return EventStream(pieces, unread=unread)
 
 
 def event(name: str, data: Any) -> bytes:
-    """Return one event; its data is one line of JSON."""
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+    """Return one event; its data is one line of JSON, in ASCII: U+2028 ends a line for some."""
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
 
 
 def unnamed(data: Any) -> bytes:
     """Return an event as OpenAI's API sends it, without a name."""
-    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+    return f"data: {json.dumps(data)}\n\n".encode()
 
 
 async def told(
-    work: Callable[[Tell], Awaitable[T]],
+    work: Callable[[Tell], Awaitable[T]], *, is_void: Callable[[T], bool] = lambda _: False
 ) -> AsyncIterator[Event | Made[T] | Failed | None]:
     """Yield what the work tells, then how it ended; None where nothing happened for a while.
+
+    is_void: says of what was made that nothing of it may be given. Then, and where the work failed,
+    what still waits for a slow reader is not told any more.
 
     Leaving early cancels the work. Whoever has not read all within AMBIT_STREAM_READ_S after its end
     is cancelled.
@@ -74,10 +92,15 @@ async def told(
 
     async def do() -> None:
         nonlocal given_up
+        end: Made[T] | Failed
         try:
-            waiting.put_nowait(Made(await work(waiting.put_nowait)))
+            end = Made(await work(waiting.put_nowait))
         except Exception as error:  # noqa: BLE001 - the edge: every exception becomes an event
-            waiting.put_nowait(Failed(error))
+            end = Failed(error)
+        if isinstance(end, Failed) or is_void(end.value):
+            while not waiting.empty():
+                waiting.get_nowait()
+        waiting.put_nowait(end)
         if reader is not None:
             given_up = loop.call_later(settings.AMBIT_STREAM_READ_S, reader.cancel)
 

@@ -22,7 +22,7 @@ from ambit.adapters.types import AdapterView
 from ambit.admin.forms import PlainForm, picker
 from ambit.admin.page import here, page, show
 from ambit.admin.people import Suggestion, member_suggestions
-from ambit.answers.flow import Prepared, discard, generate, prepare, recheck
+from ambit.answers.flow import Prepared, discard, generate, prepare, recheck, still_covered
 from ambit.answers.policies import TenantPolicy, prompt_policy
 from ambit.answers.types import Answer, Event, Question, Retrieved
 from ambit.corpus.types import Filters
@@ -218,7 +218,7 @@ def _answered(tenant_id: UUID, begun: Outcome) -> Outcome:
     try:
         answer = async_to_sync(partial(generate, tell=tell))(begun.prepared)
     except tuple(PROBLEMS) as error:
-        return replace(begun, problem=f"{_problem(error)} {FOUND}")
+        return _unanswered(tenant_id, begun, _problem(error))
     done = replace(begun, answer=answer, n_left_out=left_out[-1])
     with tenant_scope(tenant_id):
         given = recheck(prepared=begun.prepared, answer=answer)
@@ -226,8 +226,20 @@ def _answered(tenant_id: UUID, begun: Outcome) -> Outcome:
     if not given.withheld:
         return done
     # Nothing is shown that the member lost while the answer was written, nor kept in its name.
-    nothing = replace(begun.prepared, brief=replace(begun.prepared.brief, passages=()))
-    return replace(done, prepared=nothing, answer=given, n_left_out=0)
+    return replace(done, prepared=_emptied(begun.prepared), answer=given, n_left_out=0)
+
+
+def _unanswered(tenant_id: UUID, begun: Outcome, problem: str) -> Outcome:
+    """Say what stood in the way; the passages are shown as long as the member may see them."""
+    with tenant_scope(tenant_id):
+        stands = still_covered(begun.prepared)
+    if stands:
+        return replace(begun, problem=f"{problem} {FOUND}")
+    return replace(begun, prepared=_emptied(begun.prepared), problem=problem)
+
+
+def _emptied(prepared: Prepared) -> Prepared:
+    return replace(prepared, brief=replace(prepared.brief, passages=()))
 
 
 def _problem(error: Exception) -> str:
