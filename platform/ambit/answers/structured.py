@@ -91,10 +91,9 @@ def check_schema(schema: object) -> None:
     """Raise SchemaRefused where a caller's schema is too large, too deep, reaches out or is none."""
     if not isinstance(schema, dict):
         raise SchemaRefused("not_an_object")
-    found = list(_keywords(schema))
     # Where a schema stands, and not a value in which anything may stand: a reference leads to these alone.
-    places = {"#"} | {f"#{at.rpartition('/')[0]}" for at, _, _ in found}
-    for at, keyword, value in found:
+    places = {f"#{at}" for at, _ in _schemas(schema)}
+    for at, keyword, value in _keywords(schema):
         if keyword in _REFUSED:
             raise SchemaRefused("keyword", at)
         if keyword == "$ref" and not (isinstance(value, str) and value in places):
@@ -169,6 +168,13 @@ def constants(schema: Mapping[str, Any]) -> frozenset[str]:
 
 def _keywords(schema: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """Yield each keyword with its place and value; raise SchemaRefused where it goes too deep."""
+    for at, node in _schemas(schema):
+        for name, value in node.items():
+            yield f"{at}/{_escaped(str(name))}", str(name), value
+
+
+def _schemas(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each schema within a schema with its place; raise SchemaRefused where it goes too deep."""
     # What is not a schema holds schemas by names of the caller's, or plain values.
     todo: list[tuple[str, Any, int, _Kind]] = [("", schema, 1, "schema")]
     while todo:
@@ -178,10 +184,10 @@ def _keywords(schema: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
         if isinstance(node, list):
             todo += [(f"{at}/{n}", one, depth + 1, kind) for n, one in enumerate(node)]
         elif isinstance(node, dict):
+            if kind == "schema":
+                yield at, node
             for name, value in node.items():
                 place = f"{at}/{_escaped(str(name))}"
-                if kind == "schema":
-                    yield place, str(name), value
                 todo.append((place, value, depth + 1, _kind_below(kind, str(name))))
 
 

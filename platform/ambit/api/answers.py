@@ -219,8 +219,8 @@ def _replayed_as_stream(earlier: HttpResponseBase) -> HttpResponseBase:
     return response
 
 
-def _is_withheld(saved: flow.SavedAnswer) -> bool:
-    return saved.answer.withheld
+def _is_withheld(end: Made[flow.SavedAnswer] | Failed) -> bool:
+    return isinstance(end, Made) and end.value.answer.withheld
 
 
 def _retrieval(step: Retrieved) -> dict[str, Any]:

@@ -117,7 +117,7 @@ class CompletionsView(OpenAiView, AskingView):
         use_id = begun.prepared.use_id
         chunk = partial(_chunk, use_id=use_id, model=model, made_at=int(time.time()))
         n_shown = 0
-        async for step in told(partial(self._given, begun)):
+        async for step in told(partial(self._given, begun), is_void=_is_withheld):
             match step:
                 case Retrieved():
                     if not n_shown:
@@ -191,6 +191,10 @@ def as_error(body: dict[str, Any]) -> dict[str, Any]:
         "param": fields[0] if fields else None,
         "code": body["code"],
     }
+
+
+def _is_withheld(end: Made[flow.SavedAnswer] | Failed) -> bool:
+    return isinstance(end, Failed) and isinstance(end.error, flow.ReachChanged)
 
 
 def _adapter_of(model: str) -> UUID | None:

@@ -75,12 +75,14 @@ def unnamed(data: Any) -> bytes:
 
 
 async def told(
-    work: Callable[[Tell], Awaitable[T]], *, is_void: Callable[[T], bool] = lambda _: False
+    work: Callable[[Tell], Awaitable[T]],
+    *,
+    is_void: Callable[[Made[T] | Failed], bool] = lambda _: False,
 ) -> AsyncIterator[Event | Made[T] | Failed | None]:
     """Yield what the work tells, then how it ended; None where nothing happened for a while.
 
-    is_void: says of what was made that nothing of it may be given. Then, and where the work failed,
-    what still waits for a slow reader is not told any more.
+    is_void: says of an end that nothing more may be given: what still waits for a slow reader is then
+    told no more.
 
     Leaving early cancels the work. Whoever has not read all within AMBIT_STREAM_READ_S after its end
     is cancelled.
@@ -97,7 +99,7 @@ async def told(
             end = Made(await work(waiting.put_nowait))
         except Exception as error:  # noqa: BLE001 - the edge: every exception becomes an event
             end = Failed(error)
-        if isinstance(end, Failed) or is_void(end.value):
+        if is_void(end):
             while not waiting.empty():
                 waiting.get_nowait()
         waiting.put_nowait(end)
