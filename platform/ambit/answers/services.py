@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from typing import TypeAlias
 from uuid import UUID
 
 from django.utils import timezone
@@ -18,6 +19,8 @@ from tenants.scope import current_tenant_id, member_scope
 
 WITHHELD = "What you may see changed while this answer was being written. Please ask again."
 FIELD = "exchange"
+# A document, its version and a chunk of it.
+MadeFrom: TypeAlias = tuple[UUID, UUID, UUID]
 
 
 def withheld(answer: Answer) -> Answer:
@@ -49,18 +52,19 @@ def save_exchange(
     answer: Answer,
     passages: Sequence[Passage],
     conversation_id: UUID | None = None,
-    turns: Sequence[SavedExchange] = (),
+    earlier: Sequence[MadeFrom] = (),
 ) -> UUID:
     """Keep a question and its answer for the asker, with what it was made from for erasures.
 
-    conversation_id: of which it is the next turn; raises ConversationNotFound. turns: the earlier ones that
-    the model was told of; whoever loses or erases what they were made from loses or erases this one too.
+    conversation_id: of which it is the next turn; raises ConversationNotFound. earlier: what the turns were made from
+    that the model was told of; whoever loses or erases any of that loses or erases this one too.
     """
     tenant_id = current_tenant_id()
     exchange_id = uuid7()
     key, wrapped = new_data_key(tenant_id=tenant_id, object_id=exchange_id)
     body = json.dumps({"question": question, "answer": asdict(answer)}, default=str)
     sealed = seal_text(key, body, tenant_id=tenant_id, object_id=exchange_id, field=FIELD)
+    made = [*((p.document_id, p.version_id, p.chunk_id) for p in passages), *earlier]
     with member_scope(member_id):
         if conversation_id is not None:
             lock_conversation(conversation_id=conversation_id, member_id=member_id)
@@ -85,9 +89,18 @@ def save_exchange(
                 version_id=version_id,
                 chunk_id=chunk_id,
             )
-            for document_id, version_id, chunk_id in _made_from(passages, turns)
+            for document_id, version_id, chunk_id in dict.fromkeys(made)
         )
     return exchange_id
+
+
+def made_from(turns: Sequence[SavedExchange], *, member_id: UUID) -> tuple[MadeFrom, ...]:
+    """Return the passages that a member's turns were made from; of one that was destroyed there are none."""
+    if not turns:
+        return ()
+    with member_scope(member_id):
+        kept = ExchangePassage.objects.filter(exchange_id__in=[t.id for t in turns]).order_by("pk")
+        return tuple(kept.values_list("document_id", "version_id", "chunk_id"))
 
 
 def lock_conversation(*, conversation_id: UUID, member_id: UUID) -> None:
@@ -101,14 +114,3 @@ def hide_answers(answer_ids: Iterable[UUID]) -> int:
     """Hide answers for good, in custody and in the caller's transaction; return how many were not hidden yet."""
     found = Exchange.objects.filter(pk__in=list(answer_ids), hidden_at__isnull=True)
     return found.update(hidden_at=timezone.now())
-
-
-def _made_from(
-    passages: Sequence[Passage], turns: Sequence[SavedExchange]
-) -> list[tuple[UUID, UUID, UUID]]:
-    """Return documents, versions and chunks, each chunk once."""
-    earlier = ExchangePassage.objects.filter(exchange_id__in=[t.id for t in turns]).order_by("pk")
-    rows = [(p.document_id, p.version_id, p.chunk_id) for p in passages]
-    return list(
-        dict.fromkeys([*rows, *earlier.values_list("document_id", "version_id", "chunk_id")])
-    )
