@@ -1,4 +1,4 @@
-"""Statements that each request sends: planned once a connection, not each time."""
+"""Statements that each request sends: planned once a connection, not each time; and how long they may take."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ def run_prepared(statement: str, values: Mapping[str, Any]) -> list[tuple[Any, .
     with _keeping_plans(), CursorWrapper(Cursor(connection.connection), connection) as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall())
+
+
+def give_up_after(limit_ms: int) -> None:
+    """Let Postgres end whatever takes longer, for the rest of the transaction: a statement, or its wait for a lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{limit_ms}ms"])
 
 
 @contextmanager

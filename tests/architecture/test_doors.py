@@ -63,7 +63,7 @@ RAW_SQL = {
     "tenants.holdings": "verifies an erasure by another route than the ORM",
     "tenants.rls": "the policies themselves",
     "tenants.scope": "sets what the policies read",
-    "tenants.statements": "statements whose plan a connection keeps",
+    "tenants.statements": "statements whose plan a connection keeps, and bounds how long a statement may take",
     "tenants.services": "groups are followed at any depth in one statement",
     "workers.erase.destroy": "bounds how long a statement may wait",
 }

@@ -24,7 +24,7 @@ from ambit.answers.conversations import (
 from ambit.answers.holdings import ANSWERS
 from ambit.answers.models import Conversation, Exchange, ExchangePassage
 from ambit.answers.queries import AnswerNotFound, get_answer
-from ambit.answers.services import ConversationNotFound, save_exchange
+from ambit.answers.services import ConversationNotFound, made_from, save_exchange
 from ambit.answers.types import Answer, SavedExchange, Usage
 from ambit.corpus.types import SubjectRef
 from ambit.erasure.restrictions import lift, place_hold, place_restriction
@@ -60,7 +60,7 @@ class Talk:
                 answer=answer(f"To {question}"),
                 passages=[p for p in found if p.document_id in documents],
                 conversation_id=self.id,
-                turns=turns,
+                earlier=made_from(turns, member_id=self.member_id),
             )
 
     def earlier(self, n: int = 6) -> list[str]:

@@ -156,7 +156,9 @@ def test_a_deleted_document_is_gone_from_every_door_with_the_commit(office: Offi
         for mode in ("hybrid", "vector", "text"):
             assert _search(stale, mode=mode) == []
         assert list_documents(clearance=stale, after=None, limit=10) == []
-        assert visible_documents(document_ids=[document_id], clearance=stale) == set()
+        for locking in (True, False):
+            found = visible_documents(document_ids=[document_id], clearance=stale, locking=locking)
+            assert found == set()
         for door in (get_document, read_content):
             with pytest.raises(DocumentNotFound):
                 door(document_id=document_id, clearance=stale)
@@ -209,7 +211,11 @@ def test_an_empty_clearance_finds_lists_and_opens_nothing(office: Office) -> Non
         assert clearance.audience_ids == ()
         assert _search(clearance) == []
         assert list_documents(clearance=clearance, after=None, limit=10) == []
-        assert visible_documents(document_ids=[document_id], clearance=clearance) == set()
+        for locking in (True, False):
+            found = visible_documents(
+                document_ids=[document_id], clearance=clearance, locking=locking
+            )
+            assert found == set()
         with pytest.raises(DocumentNotFound):
             get_document(document_id=document_id, clearance=clearance)
 
@@ -252,6 +258,7 @@ def test_a_clearance_of_another_tenant_is_refused_at_every_door(office: Office) 
             lambda: get_document(document_id=document_id, clearance=foreign),
             lambda: read_content(document_id=document_id, clearance=foreign),
             lambda: visible_documents(document_ids=[document_id], clearance=foreign),
+            lambda: visible_documents(document_ids=[document_id], clearance=foreign, locking=False),
         ):
             with pytest.raises(WrongClearance):
                 ask()

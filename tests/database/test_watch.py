@@ -6,13 +6,12 @@ import asyncio
 import functools
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from uuid import UUID
 
 import psycopg
 import pytest
-from django.db import connection, connections
+from django.db import connection
 from django.utils import timezone
 
 from ambit.access.clearance import clearance_for
@@ -21,60 +20,16 @@ from ambit.answers import watch
 from ambit.answers.retrieve import still_visible
 from ambit.answers.watch import revoked
 from ambit.config.settings import EMBEDDED
-from ambit.corpus.types import Passage as Found
 from tenants import services as directory
 from tenants.models import Tenant
-from tenants.queries import get_tenant
 from tests.database.erasures import keep_from_workers
 from tests.database.private import superuser_url
 from tests.database.revoking import OTHERS, Scene, make_scene
+from tests.database.streams import Stream, begin, in_thread, run
 from tests.database.worlds import working
 
 # What a stream may still say after the commit.
 AT_MOST_S = 2.0
-
-
-@dataclass(frozen=True)
-class Stream:
-    """An answer being written for a member, as the flow of answers begins one."""
-
-    scene: Scene
-    member_id: UUID
-    passages: tuple[Found, ...]
-    epoch: int
-
-    def stands(self) -> bool:
-        """Ask for the clearance again."""
-        with working(self.scene.tenant_id):
-            clearance = clearance_for(member_id=self.member_id)
-            return still_visible(clearance=clearance, passages=self.passages)
-
-    async def ends(self) -> float:
-        """Return when it has to stop."""
-        await revoked(self.stands, tenant_id=self.scene.tenant_id, epoch=self.epoch)
-        return time.monotonic()
-
-
-def begin(scene: Scene, member_id: UUID) -> Stream:
-    """Prepare an answer: the epoch is read before the clearance."""
-    with working(scene.tenant_id):
-        epoch = get_tenant().salt_epoch
-        passages = tuple(scene.office.ask(member_id, "harbor"))
-    assert passages
-    return Stream(scene, member_id, passages, epoch)
-
-
-async def in_thread(do: Callable[[], object]) -> float:
-    """Commit something as another process would; return when it was."""
-
-    def apart() -> float:
-        try:
-            do()
-            return time.monotonic()
-        finally:
-            connections.close_all()
-
-    return await asyncio.to_thread(apart)
 
 
 def take_bob_out(scene: Scene) -> None:
@@ -82,19 +37,6 @@ def take_bob_out(scene: Scene) -> None:
     with working(scene.tenant_id):
         directory.remove_from_group(group_id=scene.inner, member_id=scene.office.bob)
         scene.grant_collection()
-
-
-def run(of: Callable[[], Awaitable[None]]) -> None:
-    """Run a test's loop; no task and no poll may be left in the end."""
-
-    async def whole() -> None:
-        await of()
-        for _ in range(20):
-            await asyncio.sleep(0)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-        assert watch._WATCHES.get(asyncio.get_running_loop(), {}) == {}
-
-    asyncio.run(whole(), debug=False)
 
 
 @pytest.fixture

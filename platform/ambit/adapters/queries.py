@@ -28,8 +28,10 @@ def usable_adapter(*, adapter_id: UUID, clearance: Clearance) -> ServedAdapter:
     return ServedAdapter(id=row.pk, served_name=row.served_name, base=row.base)
 
 
-def usable_adapters(*, adapter_ids: Collection[UUID], clearance: Clearance) -> set[UUID]:
-    """Return those of the adapters that the asker may use now, and hold them so until commit.
+def usable_adapters(
+    *, adapter_ids: Collection[UUID], clearance: Clearance, locking: bool = True
+) -> set[UUID]:
+    """Return those of the adapters that the asker may use now, and with locking hold them so until commit.
 
     Shared row locks, as of documents: what is being retired at this moment is waited for, and then not returned.
     """
@@ -39,7 +41,7 @@ def usable_adapters(*, adapter_ids: Collection[UUID], clearance: Clearance) -> s
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT id FROM adapters_adapter WHERE tenant_id = %s AND id = ANY (%s) AND state = %s AND base = %s"
-            " AND audience_ids <@ %s::uuid[] ORDER BY id FOR SHARE",
+            " AND audience_ids <@ %s::uuid[] ORDER BY id" + (" FOR SHARE" if locking else ""),
             [
                 clearance.tenant_id,
                 list(adapter_ids),

@@ -70,14 +70,19 @@ def earlier_turns(
     return _visible(_latest(_own(conversation_id, clearance), n), clearance)
 
 
-def still_seen(turns: Sequence[SavedExchange], *, clearance: Clearance) -> bool:
-    """Say whether each of these turns may be seen now; none is within everybody's reach."""
+def still_seen(
+    turns: Sequence[SavedExchange], *, clearance: Clearance, locking: bool = True
+) -> bool:
+    """Say whether each of these turns may be seen now; none is within everybody's reach.
+
+    locking: their documents stay visible until commit; without, nobody is waited for.
+    """
     if not turns or clearance.member_id is None:
         return not turns
     with member_scope(clearance.member_id):
         own = Exchange.objects.filter(pk__in=[t.id for t in turns], hidden_at__isnull=True)
         rows = list(own.filter(member_id=clearance.member_id))
-    return len(_visible(rows, clearance)) == len(turns)
+    return len(_visible(rows, clearance, locking=locking)) == len(turns)
 
 
 def seen_among(
@@ -168,20 +173,27 @@ def _latest(conversation: Conversation, n: int) -> list[Exchange]:
         return list(_shown([conversation.pk]).order_by("-pk")[:n])[::-1]
 
 
-def _visible(rows: Sequence[Exchange], clearance: Clearance) -> list[SavedExchange]:
+def _visible(
+    rows: Sequence[Exchange], clearance: Clearance, *, locking: bool = True
+) -> list[SavedExchange]:
     """Return those turns of which every document may be seen, and every adapter used, now."""
+    standing: set[UUID] = set()
     made_from: defaultdict[UUID, set[UUID]] = defaultdict(set)
     if rows:
         with member_scope(rows[0].member_id):
             passages = ExchangePassage.objects.filter(exchange_id__in=[row.pk for row in rows])
             for exchange_id, document_id in passages.values_list("exchange_id", "document_id"):
                 made_from[exchange_id].add(document_id)
+            # Asked for last: of a turn destroyed meanwhile no document would be left to look at.
+            shown = Exchange.objects.filter(pk__in=[r.pk for r in rows], hidden_at__isnull=True)
+            standing = set(shown.values_list("pk", flat=True))
     documents = set().union(*made_from.values())
-    seen = visible_documents(document_ids=documents, clearance=clearance)
+    seen = visible_documents(document_ids=documents, clearance=clearance, locking=locking)
     adapters = {row.pk: set(row.adapter_ids or ()) for row in rows}
-    usable = usable_adapters(adapter_ids=set().union(*adapters.values()), clearance=clearance)
+    asked = set().union(*adapters.values())
+    usable = usable_adapters(adapter_ids=asked, clearance=clearance, locking=locking)
     return [
-        open_exchange(row)
-        for row in rows
-        if made_from[row.pk] <= seen and adapters[row.pk] <= usable
+        open_exchange(r)
+        for r in rows
+        if r.pk in standing and made_from[r.pk] <= seen and adapters[r.pk] <= usable
     ]

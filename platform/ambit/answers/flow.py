@@ -42,6 +42,10 @@ from ambit.metering.types import Kind, Outcome
 from tenants.audit import record
 from tenants.queries import get_tenant
 from tenants.scope import tenant_scope
+from tenants.statements import give_up_after
+
+# A look of the watch ends by then in the database too: its thread and connection are others' turn.
+LOOK_MS = 1000
 
 
 class ReachChanged(Exception):
@@ -209,15 +213,21 @@ async def _while_it_stands(
     return services.nothing_given(generator="vllm", usage=as_usage(spent.usage))
 
 
-def still_covered(prepared: Prepared) -> bool:
-    """Say whether the asker may still see all that the answer is made of: passages, adapter, earlier turns."""
+def still_covered(prepared: Prepared, *, locking: bool = True) -> bool:
+    """Say whether the asker may still see all that the answer is made of: passages, adapter, earlier turns.
+
+    locking: and hold it so until commit. Without, nobody is waited for: so asks the watch, after each revocation.
+    """
+    if not locking:
+        give_up_after(LOOK_MS)
     clearance = clearance_for(member_id=prepared.member_id)
     adapters = {prepared.adapter.id} if prepared.adapter else set()
     # Documents are held before adapters, as by who hides one and so retires the other.
     return (
-        still_visible(clearance=clearance, passages=prepared.passages)
-        and still_seen(prepared.turns, clearance=clearance)
-        and adapters <= usable_adapters(adapter_ids=adapters, clearance=clearance)
+        still_visible(clearance=clearance, passages=prepared.passages, locking=locking)
+        and still_seen(prepared.turns, clearance=clearance, locking=locking)
+        and adapters
+        <= usable_adapters(adapter_ids=adapters, clearance=clearance, locking=locking)
     )
 
 
@@ -232,6 +242,11 @@ def save(*, prepared: Prepared, answer: Answer) -> SavedAnswer:
     Where a passage it was made from is out of reach by now, the answer is withheld: the asker gets
     an abstention, and that is what is kept.
     """
+    # Before asking: of a turn that is destroyed after it, what it was made from is known, and before it is missed.
+    earlier = services.made_from(prepared.turns, member_id=prepared.member_id)
+    adapters = services.adapters_of(prepared.turns, member_id=prepared.member_id)
+    if prepared.adapter:
+        adapters = adapters | {prepared.adapter.id}
     given = recheck(prepared=prepared, answer=answer)
     answer_id = services.save_exchange(
         member_id=prepared.member_id,
@@ -239,9 +254,9 @@ def save(*, prepared: Prepared, answer: Answer) -> SavedAnswer:
         answer=given,
         # An answer withheld was made from nothing: it must not point at what may be erased by now.
         passages=() if given.withheld else prepared.passages,
-        turns=() if given.withheld else prepared.turns,
+        earlier=() if given.withheld else earlier,
         conversation_id=prepared.question.conversation_id,
-        adapter_id=prepared.adapter.id if prepared.adapter and not given.withheld else None,
+        adapter_ids=() if given.withheld else adapters,
     )
     outcome: Outcome = "withheld" if given.withheld else "finished"
     count(prepared.use_id, (given.usage, not given.withheld), outcome=outcome)
@@ -302,7 +317,7 @@ def _adapter(question: Question, *, clearance: Clearance) -> ServedAdapter | Non
 
 def _stands(prepared: Prepared) -> bool:
     with tenant_scope(prepared.tenant_id):
-        return still_covered(prepared)
+        return still_covered(prepared, locking=False)
 
 
 def _outcome(error: BaseException) -> Outcome:

@@ -33,10 +33,11 @@ def get_answer(*, answer_id: UUID, clearance: Clearance) -> SavedExchange:
     if clearance.member_id is None:
         raise AnswerNotFound(answer_id)
     with member_scope(clearance.member_id):
-        own = Exchange.objects.filter(pk=answer_id, member_id=clearance.member_id)
-        found = own.filter(hidden_at__isnull=True).first()
+        # Before the answer: of one destroyed meanwhile no document would be left to look at.
         passages = ExchangePassage.objects.filter(exchange_id=answer_id)
         documents = set(passages.values_list("document_id", flat=True))
+        own = Exchange.objects.filter(pk=answer_id, member_id=clearance.member_id)
+        found = own.filter(hidden_at__isnull=True).first()
     if found is None:
         raise AnswerNotFound(answer_id)
     if not documents <= visible_documents(document_ids=documents, clearance=clearance):

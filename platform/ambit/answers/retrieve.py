@@ -41,10 +41,13 @@ def retrieve(
     )
 
 
-def still_visible(*, clearance: Clearance, passages: Sequence[Passage]) -> bool:
-    """Say whether every passage's document is still within the clearance."""
+def still_visible(
+    *, clearance: Clearance, passages: Sequence[Passage], locking: bool = True
+) -> bool:
+    """Say whether every passage's document is still within the clearance; locking: and stays so until commit."""
     wanted = {p.document_id for p in passages}
-    return wanted <= visible_documents(document_ids=wanted, clearance=clearance)
+    seen = visible_documents(document_ids=wanted, clearance=clearance, locking=locking)
+    return wanted <= seen
 
 
 def _along(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -20,6 +20,8 @@ from tenants.scope import current_tenant_id, member_scope
 
 WITHHELD = "What you may see changed while this answer was being written. Please ask again."
 FIELD = "exchange"
+# A document, its version and a chunk of it.
+MadeFrom: TypeAlias = tuple[UUID, UUID, UUID]
 
 
 def withheld(answer: Answer) -> Answer:
@@ -51,20 +53,21 @@ def save_exchange(
     answer: Answer,
     passages: Sequence[Passage],
     conversation_id: UUID | None = None,
-    turns: Sequence[SavedExchange] = (),
-    adapter_id: UUID | None = None,
+    earlier: Sequence[MadeFrom] = (),
+    adapter_ids: Collection[UUID] = (),
 ) -> UUID:
     """Keep a question and its answer for the asker, with what it was made from for erasures.
 
-    conversation_id: of which it is the next turn; raises ConversationNotFound. turns: the earlier ones that
-    the model was told of; whoever loses or erases what they were made from loses or erases this one too.
-    adapter_id: what wrote it, and so it was made from all that this was trained on.
+    conversation_id: of which it is the next turn; raises ConversationNotFound. earlier: what the turns were made from
+    that the model was told of; whoever loses or erases any of that loses or erases this one too.
+    adapter_ids: what wrote it and those turns; it was made from all that these were trained on.
     """
     tenant_id = current_tenant_id()
     exchange_id = uuid7()
     key, wrapped = new_data_key(tenant_id=tenant_id, object_id=exchange_id)
     body = json.dumps({"question": question, "answer": asdict(answer)}, default=str)
     sealed = seal_text(key, body, tenant_id=tenant_id, object_id=exchange_id, field=FIELD)
+    made = [*((p.document_id, p.version_id, p.chunk_id) for p in passages), *earlier]
     with member_scope(member_id):
         if conversation_id is not None:
             lock_conversation(conversation_id=conversation_id, member_id=member_id)
@@ -72,7 +75,7 @@ def save_exchange(
             id=exchange_id,
             member_id=member_id,
             conversation_id=conversation_id,
-            adapter_ids=_written_by(adapter_id, turns),
+            adapter_ids=sorted(adapter_ids) or None,
             wrapped_key=wrapped,
             body_sealed=sealed,
             generator=answer.generator,
@@ -90,9 +93,18 @@ def save_exchange(
                 version_id=version_id,
                 chunk_id=chunk_id,
             )
-            for document_id, version_id, chunk_id in _made_from(passages, turns)
+            for document_id, version_id, chunk_id in dict.fromkeys(made)
         )
     return exchange_id
+
+
+def made_from(turns: Sequence[SavedExchange], *, member_id: UUID) -> tuple[MadeFrom, ...]:
+    """Return the passages that a member's turns were made from; of one that was destroyed there are none."""
+    if not turns:
+        return ()
+    with member_scope(member_id):
+        kept = ExchangePassage.objects.filter(exchange_id__in=[t.id for t in turns]).order_by("pk")
+        return tuple(kept.values_list("document_id", "version_id", "chunk_id"))
 
 
 def lock_conversation(*, conversation_id: UUID, member_id: UUID) -> None:
@@ -114,18 +126,9 @@ def adapters_behind(answer_ids: Iterable[UUID] | QuerySet[Any, UUID]) -> set[UUI
     return {one for ids in found.values_list("adapter_ids", flat=True) for one in ids or ()}
 
 
-def _written_by(adapter_id: UUID | None, turns: Sequence[SavedExchange]) -> list[UUID] | None:
-    """Return its own adapter and those of the turns that it was told of; None for none."""
-    own = set() if adapter_id is None else {adapter_id}
-    return sorted(own | adapters_behind([t.id for t in turns])) or None
-
-
-def _made_from(
-    passages: Sequence[Passage], turns: Sequence[SavedExchange]
-) -> list[tuple[UUID, UUID, UUID]]:
-    """Return documents, versions and chunks, each chunk once."""
-    earlier = ExchangePassage.objects.filter(exchange_id__in=[t.id for t in turns]).order_by("pk")
-    rows = [(p.document_id, p.version_id, p.chunk_id) for p in passages]
-    return list(
-        dict.fromkeys([*rows, *earlier.values_list("document_id", "version_id", "chunk_id")])
-    )
+def adapters_of(turns: Sequence[SavedExchange], *, member_id: UUID) -> set[UUID]:
+    """Return the adapters behind a member's turns; of one that was destroyed there are none."""
+    if not turns:
+        return set()
+    with member_scope(member_id):
+        return adapters_behind([t.id for t in turns])

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from contextvars import Context, copy_context
 from uuid import UUID
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from django.db import connection
 
@@ -28,8 +28,11 @@ POLL_S = 0.5
 SILENT_S = 2.0
 # With a poll's wait, still within two seconds of the commit.
 STANDS_S = 1.4
-# Threads of its own: an answer written by quoting keeps the loop's for seconds.
-_THREADS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="ambit-watch")
+# Threads of their own: an answer written by quoting keeps the loop's for seconds, and a poll waits for no look.
+_POLLS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="ambit-watch-poll")
+_LOOKS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="ambit-watch-look")
+# Of one tenant so many look at once: whatever its looks wait for, there are threads left for the others.
+LOOKS_OF_ONE = 2
 
 
 async def revoked(stands: Callable[[], bool], *, tenant_id: UUID, epoch: int) -> None:
@@ -40,21 +43,41 @@ async def revoked(stands: Callable[[], bool], *, tenant_id: UUID, epoch: int) ->
     between the two would go unseen. It is asked once at the beginning too.
     """
     with _watching(tenant_id) as watch:
-        while await _still(stands):
+        while await _still(stands, tenant_id):
             seen = await watch.later_than(epoch)
             if seen is None:
                 return
             epoch = seen
 
 
-async def _still(stands: Callable[[], bool]) -> bool:
-    loop = asyncio.get_running_loop()
-    asked = loop.run_in_executor(_THREADS, copy_context().run, _asked, stands)
+async def _still(stands: Callable[[], bool], tenant_id: UUID) -> bool:
     try:
-        return await asyncio.wait_for(asked, STANDS_S) is True
+        return await asyncio.wait_for(_look(stands, tenant_id), STANDS_S) is True
     except Exception as error:  # noqa: BLE001 - whatever it is, nobody said yes
         logger.warning("answers.reach_unknown", extra={"error": type(error).__name__})
         return False
+
+
+async def _look(stands: Callable[[], bool], tenant_id: UUID) -> bool:
+    """Look in a thread, once the tenant has one free: one that was given up is not free before it is done."""
+    loop = asyncio.get_running_loop()
+    of_all = _FREE.setdefault(loop, WeakValueDictionary())
+    free = of_all.setdefault(tenant_id, asyncio.Semaphore(LOOKS_OF_ONE))
+    await free.acquire()
+
+    def give_back(_: Future[bool]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(free.release)
+
+    looking = _LOOKS.submit(copy_context().run, _asked, stands)
+    looking.add_done_callback(give_back)
+    return await asyncio.wrap_future(looking)
+
+
+# Kept by who looks or waits, and by the threads they gave up.
+_FREE: WeakKeyDictionary[
+    asyncio.AbstractEventLoop, WeakValueDictionary[UUID, asyncio.Semaphore]
+] = WeakKeyDictionary()
 
 
 class _Watch:
@@ -87,7 +110,7 @@ class _Watch:
             heard = loop.time()
             while True:
                 began = loop.time()
-                asked = loop.run_in_executor(_THREADS, _epoch_of, self.tenant_id)
+                asked = loop.run_in_executor(_POLLS, _epoch_of, self.tenant_id)
                 try:
                     self.epoch = await asyncio.wait_for(asked, heard + SILENT_S - began)
                     heard = began

@@ -133,7 +133,7 @@ class AskingView(AsyncAmbitView):
     def stands(self, prepared: flow.Prepared) -> bool:
         """Say whether the caller may still see all that the answer is made from."""
         with self.in_scope():
-            return flow.still_covered(prepared)
+            return flow.still_covered(prepared, locking=False)
 
     def _finish(self, response: HttpResponseBase) -> HttpResponseBase:
         final = super()._finish(response)

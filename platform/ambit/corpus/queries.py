@@ -23,6 +23,9 @@ from ambit.corpus.vault import Vault, open_vault
 from ambit.files.store import FileMissing, FileName, read
 from tenants.scope import audience_scope, current_tenant_id, custody_scope
 
+_VISIBLE = "SELECT id FROM corpus_document WHERE tenant_id = %s AND id = ANY (%s)"
+_VISIBLE_AND_HELD = _VISIBLE + " ORDER BY id FOR SHARE"
+
 
 class DocumentNotFound(LookupError):
     """There is no such document, or none the caller may see: the two are not told apart."""
@@ -95,17 +98,17 @@ def list_documents_as_custodian(
         return _page(filtered(found, filters), after, limit)
 
 
-def visible_documents(*, document_ids: Iterable[UUID], clearance: Clearance) -> set[UUID]:
+def visible_documents(
+    *, document_ids: Iterable[UUID], clearance: Clearance, locking: bool = True
+) -> set[UUID]:
     """Return those of the documents that the clearance reaches now, and hold them so until commit.
 
-    Shared row locks: what is being hidden at this moment is waited for, and then not returned.
+    Shared row locks: what is being hidden at this moment is waited for, and then not returned. Without locking
+    nobody is waited for, and what is committed is all that counts: for who asks again after each commit.
     """
+    statement = _VISIBLE_AND_HELD if locking else _VISIBLE
     with reading(clearance), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id FROM corpus_document WHERE tenant_id = %s AND id = ANY (%s)"
-            " ORDER BY id FOR SHARE",
-            [current_tenant_id(), list(document_ids)],
-        )
+        cursor.execute(statement, [current_tenant_id(), list(document_ids)])
         return {row[0] for row in cursor.fetchall()}
 
 
