@@ -74,6 +74,7 @@ LEFT_OUT = {  # no business inside a tenant, or nothing sent to the database
     "tenants.queries.list_slugs": "the operator's own connection",
     "ambit.access.services.plant_canary_collection": "the start-up check's own tenant",
     "ambit.answers.queries.open_exchange": "opens what it is given",
+    "ambit.answers.conversations.record_turns": "notes what it is given",
     "ambit.corpus.queries.reading": "a context, used by all the others",
     "ambit.erasure.services.cover": "a part of request_erasure, which is attacked as a whole",
     "ambit.erasure.queries.holding_counts": "counts what it is given",
