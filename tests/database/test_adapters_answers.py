@@ -29,7 +29,7 @@ from ambit.answers.queries import (
     answers_of_others,
     get_answer,
 )
-from ambit.answers.services import save_exchange
+from ambit.answers.services import adapters_of, made_from, save_exchange
 from ambit.answers.types import Answer, SavedExchange, Usage
 from ambit.erasure.restrictions import place_restriction
 from ambit.erasure.retention import past_time
@@ -101,8 +101,9 @@ def _say(
             ),
             passages=(),
             conversation_id=conversation_id,
-            turns=turns or (),
-            adapter_id=adapter_id,
+            earlier=made_from(turns or (), member_id=office.ben),
+            adapter_ids=adapters_of(turns or (), member_id=office.ben)
+            | ({adapter_id} if adapter_id else set()),
         )
 
 

@@ -76,13 +76,16 @@ REQUESTS: dict[str, Any] = {
     "POST v1/answers": {
         "question": "When does the harbor open?",
         "routes": [{"collection": "{collection}", "k": 3}],
+        "conversation": "{conversation}",
+        "adapter": "{adapter}",
         "metadata": {},
         **_SINCE,
     },
     "POST v1/chat/completions": {
-        "model": "ambit",
+        "model": "{adapter}",
         "messages": [{"role": "user", "content": "When does the harbor open?"}],
         "collections": ["{collection}"],
+        "conversation": "{conversation}",
     },
     "POST v1/erasures": {"documents": ["{document}"], "reason": "asked to"},
     "POST v1/erasures/candidates": {"identifiers": [{"type": "name", "value": "Harbor Opens"}]},

@@ -75,11 +75,14 @@ LEFT_OUT = {  # no business inside a tenant, or nothing sent to the database
     "tenants.queries.list_slugs": "the operator's own connection",
     "ambit.access.services.plant_canary_collection": "the start-up check's own tenant",
     "ambit.answers.queries.open_exchange": "opens what it is given",
+    "ambit.answers.conversations.record_turns": "notes what it is given",
     "ambit.corpus.queries.reading": "a context, used by all the others",
     "ambit.erasure.services.cover": "a part of request_erasure, which is attacked as a whole",
     "ambit.erasure.queries.holding_counts": "counts what it is given",
     "ambit.erasure.queries.refusal_receipt": "words what it is given",
 }
+# What says yes or no has no marks in it: what it is to say of what is another's.
+SAYS = {"ambit.answers.conversations.still_seen": "False"}
 _PREDICATE = re.compile(r"""((?:"?\w+"?\.)?"?tenant_id"?)\s*=\s*(%\(tenant\)s|%s)""")
 _ITSELF = re.compile(r"""("tenants_tenant"\."id"|(?<=WHERE )id)\s*=\s*(%s)""")
 _LEFT = re.compile(r"""tenant_id"?\s*(?:=|<>|IN\b|IS\b)""", re.IGNORECASE)
@@ -161,6 +164,11 @@ def _loot(filled: Filled, look: psycopg.Connection) -> Loot:
         assert erasure is not None
         clearance = access_clearance.clearance_for(member_id=filled.alice)
         document = corpus_queries.get_document(document_id=filled.document_id, clearance=clearance)
+        turns = answers_conversations.earlier_turns(
+            conversation_id=filled.conversation_id, clearance=clearance
+        )
+        assert turns
+        assert answers_conversations.still_seen(turns, clearance=clearance)
     marks = {filled.tenant_id.hex, filled.word, member.email, member.external_id}
     for table in tenant_tables():
         statement = sql.SQL("SELECT id FROM {} WHERE tenant_id = %s").format(sql.Identifier(table))
@@ -189,7 +197,7 @@ def _loot(filled: Filled, look: psycopg.Connection) -> Loot:
             "audience_ids": list(filled.audience_ids),
             "answer_id": filled.answer_id,
             "conversation_id": filled.conversation_id,
-            "turns": [turn],
+            "turns": turns,
             "erasure_id": erasure.pk,
             "case_id": erasure.pk,
             "object_id": filled.document_id,
@@ -324,6 +332,7 @@ def test_nothing_of_another_tenant_is_seen_or_changed(
         answer = _call(attack, values)
 
     assert _seen(answer, victim, values) == set(), answer
+    assert answer == SAYS.get(attack.name, answer)
     assert _fingerprint(victim.filled.tenant_id, look) == victim.rows
 
 

@@ -12,7 +12,7 @@ from tests.database.private import superuser_url
 from tests.isolation.routes import Call, calls
 from tests.isolation.stage import Stage, make_stage
 
-pytestmark = pytest.mark.usefixtures("embeddings")
+pytestmark = pytest.mark.usefixtures("embeddings", "model")
 _EVENTS = "SELECT count(*) FROM tenants_auditevent WHERE request_id = %s"
 _SIZE = "SELECT min(size) FROM audit_checkpoint WHERE tenant_id = %s"
 

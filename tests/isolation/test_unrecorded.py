@@ -11,11 +11,13 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from tenants.ids import parse_id, public_id
+from tests.database.adapting import register
 from tests.database.private import PrivateDatabase
 from tests.isolation.routes import Call, calls
 from tests.isolation.stage import Stage, fingerprint, make_stage
 
-pytestmark = pytest.mark.usefixtures("embeddings")
+pytestmark = pytest.mark.usefixtures("embeddings", "model")
 LOGINS = "ambit_app, ambit_operator"
 # Refused in any case, because the sample in routes.py does not fit what there is.
 _NOT_VALID = {
@@ -28,6 +30,7 @@ _NOT_VALID = {
     "POST v1/erasures/<str:id>/extension",
     "GET v1/audit/consistency",
 }
+PROMOTES = "POST v1/adapters/<str:id>/promote"
 # Answers for each of its documents, each in a transaction of its own.
 _ANSWERS_IN_PARTS = {"POST v1/documents/batch"}
 
@@ -39,8 +42,19 @@ def stage(private: PrivateDatabase, tmp_path_factory: pytest.TempPathFactory) ->
         yield make_stage(look)
 
 
+@pytest.fixture(scope="module")
+def candidate(stage: Stage) -> str:
+    """Return an adapter that can still be promoted: the stage's own is live."""
+    document_id = parse_id("document", stage.alices["document"])
+    assert document_id is not None
+    made = register(stage.cast.here.id, stage.cast.alice.id, [document_id])
+    return public_id("adapter", made)
+
+
 @pytest.fixture
-def unrecorded(private: PrivateDatabase, stage: Stage) -> Iterator[psycopg.Connection]:
+def unrecorded(
+    private: PrivateDatabase, stage: Stage, candidate: str
+) -> Iterator[psycopg.Connection]:
     """Take the right to record away until the test ends."""
     with private.superuser() as superuser:
         superuser.execute(f"REVOKE INSERT ON tenants_auditevent FROM {LOGINS}".encode())
@@ -54,15 +68,17 @@ def unrecorded(private: PrivateDatabase, stage: Stage) -> Iterator[psycopg.Conne
     "call", [c for c in calls() if c.name not in _NOT_VALID and not c.policy.operator], ids=lambda c: c.name
 )  # fmt: skip
 def test_without_its_event_nothing_is_done(
-    stage: Stage, unrecorded: psycopg.Connection, call: Call
+    stage: Stage, candidate: str, unrecorded: psycopg.Connection, call: Call
 ) -> None:
     before = fingerprint(unrecorded, stage.cast.here.id)
+    ids = stage.alices | ({"adapter": candidate} if call.name == PROMOTES else {})
     statuses = set()
 
-    for api in (stage.cast.olivia, stage.cast.alice, stage.cast.here.service):
-        path, body = call.path(stage.alices), call.body(stage.alices)
+    for api in (stage.cast.olivia, stage.cast.alice, stage.registrar, stage.cast.here.service):
         response = (
-            api.get(path, body) if call.method == "GET" else api.call(call.method, path, body)
+            api.get(call.path(ids), call.body(ids))
+            if call.method == "GET"
+            else call.sent_by(api, ids)
         )
         if response.streaming:
             response.getvalue()

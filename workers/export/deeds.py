@@ -17,6 +17,8 @@ WORDS = {
     "answer.retrieved": "asked a question; passages were looked up for it",
     "answer.given": "was given an answer",
     "answer.read": "read a saved answer",
+    "conversation.read": "read a conversation",
+    "conversation.recalled": "asked on in a conversation; what was said before was read again",
     "content.read": "fetched the file of a document",
     "document.read": "looked at a document",
     "document.listed": "listed documents",
@@ -33,7 +35,10 @@ WORDS = {
     "export.requested": "asked for an archive of personal data",
 }
 # Events with which something of a document leaves.
-DISCLOSING = ("content.read", "document.read", "search", "answer.retrieved", "answer.read")
+DISCLOSING = (
+    "content.read", "document.read", "search", "answer.retrieved", "answer.read", "conversation.read",
+    "conversation.recalled",
+)  # fmt: skip
 
 
 class Deeds:

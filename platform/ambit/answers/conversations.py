@@ -97,14 +97,20 @@ def get_conversation(*, conversation_id: UUID, clearance: Clearance) -> ReadConv
     found = _own(conversation_id, clearance)
     rows = _latest(found, MAX_TURNS)
     turns = _visible(rows, clearance)
+    record_turns("conversation.read", conversation_id=conversation_id, turns=turns)
+    return ReadConversation(found.pk, found.created_at, tuple(turns), len(rows) - len(turns))
+
+
+def record_turns(action: str, *, conversation_id: UUID, turns: Sequence[SavedExchange]) -> None:
+    """Note that turns of a conversation were read, and what they cite."""
+    cited = [c for t in turns for c in t.answer.citations]
     record(
-        "conversation.read",
+        action,
         object_id=conversation_id,
-        document_ids=sorted({c.document_id for t in turns for c in t.answer.citations}),
-        chunk_ids=sorted({c.chunk_id for t in turns for c in t.answer.citations}),
+        document_ids=sorted({c.document_id for c in cited}),
+        chunk_ids=sorted({c.chunk_id for c in cited}),
         counts={"turns": len(turns)},
     )
-    return ReadConversation(found.pk, found.created_at, tuple(turns), len(rows) - len(turns))
 
 
 def list_conversations(

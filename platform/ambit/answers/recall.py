@@ -10,7 +10,7 @@ from django.conf import settings
 
 from ambit.access.clearance import clearance_for
 from ambit.answers.condense import Turn, messages_to_condense, standalone
-from ambit.answers.conversations import earlier_turns
+from ambit.answers.conversations import earlier_turns, record_turns
 from ambit.answers.counting import close
 from ambit.answers.generate import Spent
 from ambit.answers.prompt import fitting_turns
@@ -68,7 +68,9 @@ def recall(
     conversation_id: UUID | None = None,
     asked_before: Sequence[str] = (),
 ) -> Recalled:
-    """Return what may still be seen of a conversation, in the tenant's scope; raise ConversationNotFound.
+    """Return what may still be seen of a conversation, and note that it was read, in the tenant's scope.
+
+    Raises ConversationNotFound.
 
     asked_before: earlier questions of a conversation that the caller keeps.
     """
@@ -77,6 +79,7 @@ def recall(
     kept: tuple[SavedExchange, ...] = ()
     if conversation_id is not None:
         kept = tuple(earlier_turns(conversation_id=conversation_id, clearance=clearance))
+        record_turns("conversation.recalled", conversation_id=conversation_id, turns=kept)
     use_id = None
     if (kept or asked_before) and settings.AMBIT_VLLM_URL:
         said = [*asked_before, *(text for t in kept for text in (t.question, t.answer.text))]

@@ -15,6 +15,8 @@ from django.conf import settings
 from django.http.response import HttpResponseBase
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+from ambit.access.clearance import clearance_for
+from ambit.adapters.queries import usable_adapter
 from ambit.answers import flow
 from ambit.answers.counting import NOTHING, close_now
 from ambit.answers.recall import Recalled, condense, recall
@@ -162,8 +164,13 @@ class AskingView(AsyncAmbitView):
         earlier = self.earlier_questions()
         if question.conversation_id is None and not earlier:
             return None
+        member_id = self.acting_member()
+        if question.adapter_id is not None:
+            # Before a model is asked for the question anew: what is refused costs nothing, and leaves nothing.
+            clearance = clearance_for(member_id=member_id)
+            usable_adapter(adapter_id=question.adapter_id, clearance=clearance)
         return recall(
-            member_id=self.acting_member(),
+            member_id=member_id,
             key_id=self._key_id(),
             conversation_id=question.conversation_id,
             asked_before=earlier,
