@@ -167,6 +167,7 @@ def test_a_server_that_cannot_now_is_named_and_asked_again_where_nothing_began(
         (400, "maximum context length of secret", "context_overflow"),
         (404, "The model `secret` does not exist.", "model"),
         (400, "Failed to transform json schema into a grammar: secret", "schema"),
+        (400, "The provided JSON schema contains features not supported by xgrammar.", "schema"),
         (404, "secret", "request"),
         (413, "secret", "request"),
     ],
