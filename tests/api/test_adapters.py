@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -57,6 +58,22 @@ def handbook(cast: Cast) -> UUID:
         GrantSpec(PrincipalRef(member_id=cast.adam.id), "reader"),
     ]
     return publish(cast.alice, cast.here, grants=readers)
+
+
+def test_the_folders_group_reads_the_weights_whatever_the_umask(cast: Cast, handbook: UUID) -> None:
+    before = os.umask(0o077)
+    try:
+        made = send(cast.adam, form([of(handbook)])).json()
+    finally:
+        os.umask(before)
+
+    folder = (
+        Path(settings.AMBIT_ADAPTERS_DIR)
+        / row_of(cast.here.id, UUID(made["id"].partition("_")[2])).served_name
+    )
+    files = {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
+    assert folder.stat().st_mode & 0o777 == 0o750
+    assert len(files) == 3 and set(files.values()) == {0o640}, files
 
 
 def test_an_administrator_registers_promotes_and_retires(cast: Cast, handbook: UUID) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -167,6 +170,7 @@ def test_a_server_that_cannot_now_is_named_and_asked_again_where_nothing_began(
         (400, "maximum context length of secret", "context_overflow"),
         (404, "The model `secret` does not exist.", "model"),
         (400, "Failed to transform json schema into a grammar: secret", "schema"),
+        (400, "The provided JSON schema contains features not supported by xgrammar.", "schema"),
         (404, "secret", "request"),
         (413, "secret", "request"),
     ],
@@ -305,3 +309,36 @@ def test_what_compose_starts_is_what_the_tests_start() -> None:
     assert services["vllm"]["networks"] == ["inner"], "the proxy is the one way to it"
     assert [name for name, service in services.items() if "ports" in service] == []
     assert {tuple(service["profiles"]) for service in services.values()} == {("gpu",)}
+    mounted = [where.rsplit(":", 2)[1] for where in services["vllm"]["volumes"]]
+    (at_once,) = re.findall(r"--max-num-seqs (\d+)", command)
+    readme = README.read_text()
+    assert "| `AMBIT_VLLM_ADAPTERS_DIR` | `/adapters`" in readme and "/adapters" in mounted
+    assert (
+        f"| `AMBIT_VLLM_CONCURRENCY` | `--max-num-seqs` of all replicas in sum, here {at_once} |"
+        in readme
+    )
+
+
+def test_keys_are_for_the_groups_named_and_stay_when_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "etc" / "keys"
+    make = ["sh", str(README.parent / "keys.sh"), str(folder)]
+    subprocess.run(make, check=True)
+    alone = {
+        file.name: (file.stat().st_mode & 0o777, file.read_text()) for file in folder.iterdir()
+    }
+    subprocess.run([*make, str(os.getgid()), str(os.getgid())], check=True)
+    shared = {
+        file.name: (file.stat().st_mode & 0o777, file.read_text()) for file in folder.iterdir()
+    }
+
+    assert {mode for mode, _ in alone.values()} == {0o600}
+    assert {name for name, (mode, _) in shared.items() if mode == 0o640} == {
+        "ask_key",
+        "operate_key",
+        "watch_key",
+    }
+    assert {shared[name][0] for name in ("vllm_key", "proxy_keys")} == {0o600}
+    assert {name: text for name, (_, text) in shared.items()} == {
+        name: text for name, (_, text) in alone.items()
+    }
+    assert [place.stat().st_mode & 0o777 for place in (folder.parent, folder)] == [0o755, 0o711]

@@ -46,6 +46,8 @@ def write_adapter(
         (WEIGHTS, weights),
     ):
         _write(folder / name, chunks)
+    # Whatever the umask. Only now: it takes the setgid bit, by which the files got their group.
+    folder.chmod(0o750)
     _sync(folder)
     _sync(root)
 
@@ -89,6 +91,7 @@ def _root() -> Path:
 def _write(path: Path, chunks: Iterable[bytes]) -> None:
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640)
     with os.fdopen(handle, "wb") as file:
+        os.fchmod(handle, 0o640)
         for chunk in chunks:
             file.write(chunk)
         file.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ambit.answers.flow import ReachChanged
 from ambit.api.asking import ModelNeeded, ModelNotFound
 from ambit.api.problem import Problem
+from ambit.inference.vllm import ContextOverflow, GenerationRefused, SchemaNotServed
 
 ANSWER_PROBLEMS: dict[type[BaseException], Problem] = {
     ModelNeeded: Problem(
@@ -22,5 +23,26 @@ ANSWER_PROBLEMS: dict[type[BaseException], Problem] = {
         "reach_changed",
         "What you may see changed",
         "It changed while this answer was being written: ask again.",
+    ),
+    SchemaNotServed: Problem(
+        400,
+        "schema_not_served",
+        "The model server cannot write to this schema",
+        "It refuses something in the schema, such as `multipleOf` or `uniqueItems`. Make the schema simpler.",
+    ),
+    ContextOverflow: Problem(
+        400,
+        "question_too_long",
+        "The question is too long for the model",
+        "Question, instructions and answer do not fit into the model's context: shorten them, or ask for a"
+        " lower `max_tokens`.",
+    ),
+    # It would refuse the same again: no word of trying again.
+    GenerationRefused: Problem(
+        503,
+        "generation_refused",
+        "The model server refused",
+        "It does not take what Ambit sends it, which the operator has to mend: tell the operator the request_id."
+        " Searching works meanwhile.",
     ),
 }

@@ -34,9 +34,9 @@ from ambit.metering.figures import metrics_lines
 FRESH_S = 2.0
 PROBE_TEXT = "ready"
 REDIS_TIMEOUT_S = 2
-# Accepted uploads are safe without Redis, and signed events in the database: both delay and refuse nothing. Without
-# the key store those whose keys are in memory go on, and another server would not have it either. Without a model
-# server nothing is written, but all is found.
+# Without these all is still found, and another server would not have them either. Without Redis accepted uploads are
+# safe and wait, but answers are refused where requests or places on the model are limited. Signed events are safe in
+# the database. Without the key store those whose keys are in memory go on. Without a model server nothing is written.
 DELAYING = {"redis", "audit_copies", "key_store", "generation"}
 
 
@@ -75,7 +75,10 @@ class ReadyView(AmbitView):
 
     @extend_schema(responses={200: ReadyOutput, 503: ReadyOutput})
     def get(self, request: Request) -> Response:
-        """Say whether requests can be served, and which part is missing where not."""
+        """Say whether requests can be served, and which part is missing.
+
+        200 also where parts are not ready without which searches go on; 503 takes a server out of service.
+        """
         parts = _fresh_parts(self.isolation_faults, self.tombstone_faults)
         words = {name: "ready" if ok else "not_ready" for name, ok in parts.items()}
         ready = all(ok for name, ok in parts.items() if name not in DELAYING)

@@ -35,7 +35,7 @@ from ambit.audit.proofs import CheckpointNotFound, EventNotProved
 from ambit.corpus.queries import ContentNotReady, DocumentNotFound
 from ambit.corpus.services import ExternalIdTaken, NotRetryable
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable
-from ambit.inference.vllm import GenerationRefused, GenerationTimedOut, GenerationUnavailable
+from ambit.inference.vllm import GenerationTimedOut, GenerationUnavailable
 from ambit.keys.keyring import KeyUnavailable
 from ambit.metering.buckets import LimitsUnavailable
 from ambit.metering.limits import QuotaSpent, RateLimited
@@ -342,7 +342,6 @@ TABLE: dict[type[BaseException], Problem] = {
     EmbeddingRefused: _EMBEDDING_DOWN,
     GenerationUnavailable: _GENERATION_DOWN,
     GenerationTimedOut: _GENERATION_DOWN,
-    GenerationRefused: _GENERATION_DOWN,
     SchemaRefused: Problem(
         400,
         "schema_refused",

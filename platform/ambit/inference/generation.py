@@ -49,6 +49,20 @@ class GenerationRefused(Exception):
         self.status = status
 
 
+class SchemaNotServed(GenerationRefused):
+    """The server cannot write to this schema; it is the asker's to change."""
+
+    def __init__(self, *, status: int) -> None:
+        super().__init__(reason="schema", status=status)
+
+
+class ContextOverflow(GenerationRefused):
+    """Prompt and answer are longer than the server takes; the asker may ask for less."""
+
+    def __init__(self, *, status: int) -> None:
+        super().__init__(reason="context_overflow", status=status)
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """One completion to be asked for."""

@@ -17,10 +17,12 @@ from ambit.inference import wire
 from ambit.inference.connections import loop_client
 from ambit.inference.generation import (
     Completion,
+    ContextOverflow,
     GenerationRefused,
     GenerationTimedOut,
     GenerationUnavailable,
     Order,
+    SchemaNotServed,
     TokenUsage,
     UnavailableReason,
 )
@@ -39,12 +41,14 @@ from ambit.inference.stream import Asked, Generation
 
 __all__ = [
     "Completion",
+    "ContextOverflow",
     "Generation",
     "GenerationRefused",
     "GenerationTimedOut",
     "GenerationUnavailable",
     "InvalidCacheSalt",
     "Order",
+    "SchemaNotServed",
     "TokenUsage",
     "chat",
     "generating",

@@ -12,14 +12,20 @@ from uuid import uuid4
 import httpx2
 
 from ambit.inference.generation import (
+    ContextOverflow,
     GenerationRefused,
     GenerationUnavailable,
     Order,
+    SchemaNotServed,
 )
 
 TEMPERATURE = 0.1
 SEED = 7
 MAX_ERROR_BYTES = 65_536
+
+# What vLLM says of a prompt that is too long, and of a schema that it cannot write to.
+_TOO_LONG = ("maximum context length", "max_model_len")
+_NO_SCHEMA = ("into a grammar", "features not supported by xgrammar")
 
 _ADAPTER = re.compile(r"[a-z0-9-]{1,64}")
 
@@ -112,12 +118,12 @@ def _refusal(*, status: int, words: str) -> GenerationRefused:
     """Name the reason; the server's words go no further, because they may quote the prompt."""
     if status in {httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN}:
         return GenerationRefused(reason="credentials", status=status)
-    if "maximum context length" in words or "max_model_len" in words:
-        return GenerationRefused(reason="context_overflow", status=status)
+    if any(said in words for said in _TOO_LONG):
+        return ContextOverflow(status=status)
     if status == httpx2.codes.NOT_FOUND and "does not exist" in words:
         return GenerationRefused(reason="model", status=status)
-    if "into a grammar" in words:
-        return GenerationRefused(reason="schema", status=status)
+    if any(said in words for said in _NO_SCHEMA):
+        return SchemaNotServed(status=status)
     return GenerationRefused(reason="request", status=status)
 
 

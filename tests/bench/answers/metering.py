@@ -43,13 +43,13 @@ def measure(bench: Bench, *, n_requests: int) -> None:
     print(f"{'':18}{'Ambit':>12}{'model server':>14}{'difference':>12}")
     for name in ("prompt_tokens", "completion_tokens"):
         print(f"{name:18}{ours[name]:12}{served[name]:14}{ours[name] - served[name]:12}")
+    lacking = n_requests - ours["requests"]
     print(
-        f"requests counted {ours['requests']} of {n_requests}, still open {ours['unfinished']},"
-        f" by estimate {ours['estimated']}"
+        f"requests counted {ours['requests']} of {n_requests}, lacking {lacking} (still open, or left"
+        f" before a use was begun); of those counted {ours['unfinished']} were cancelled or failed,"
+        f" {ours['estimated']} are by estimate"
     )
-    print(
-        "to reach: every request counted, none open; what was cut off differs by what was under way"
-    )
+    print("to reach: none lacking; what was cut off differs by what was under way")
 
 
 async def _ask(bench: Bench, n: int) -> int:
@@ -84,11 +84,14 @@ async def _ask(bench: Bench, n: int) -> int:
 
 
 def _settled(bench: Bench, *, n: int) -> dict[str, int]:
-    """Return the counts once all requests are there and none is open, or as they are after a minute."""
+    """Return the counts once all requests are in them, or as they are after a minute.
+
+    What is still open is in no sum; `unfinished` are those that are over, but not by an answer.
+    """
     until = time.monotonic() + SETTLED_S
     while True:
         counted = _counted(bench)
-        if (counted["requests"] >= n and not counted["unfinished"]) or time.monotonic() > until:
+        if counted["requests"] >= n or time.monotonic() > until:
             return counted
         time.sleep(1)
 

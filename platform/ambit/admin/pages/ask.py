@@ -27,7 +27,12 @@ from ambit.answers.policies import TenantPolicy, prompt_policy
 from ambit.answers.types import Answer, Event, Question, Retrieved
 from ambit.corpus.types import Filters
 from ambit.inference.embedding import EmbeddingRefused, EmbeddingUnavailable, embed_query
-from ambit.inference.vllm import GenerationRefused, GenerationTimedOut, GenerationUnavailable
+from ambit.inference.vllm import (
+    ContextOverflow,
+    GenerationRefused,
+    GenerationTimedOut,
+    GenerationUnavailable,
+)
 from ambit.metering.buckets import LimitsUnavailable
 from ambit.metering.limits import QuotaSpent
 from ambit.metering.turns import NoTurn
@@ -44,6 +49,7 @@ PROBLEMS: dict[type[Exception], str] = {
     GenerationUnavailable: "The model that writes answers cannot be reached now.",
     EmbeddingUnavailable: "The embedding service cannot be reached now.",
     GenerationTimedOut: "The model took too long.",
+    ContextOverflow: "The question is too long for the model.",
     GenerationRefused: "The model refused to answer.",
     EmbeddingRefused: "The embedding service refused a text.",
     QuotaSpent: "The tokens of this month are spent.",

@@ -35,6 +35,10 @@ SCOPE_WORDS = {
     "answers": "ask questions",
     "erasures": "request erasures and read receipts",
     "audit": "read audit events",
+    "exports": "get all that is here of a person",
+    "webhooks": "say where erasures are told",
+    "adapters": "register, promote and retire adapters",
+    "usage": "read what answers cost",
 }
 READING = ("documents:read", "search", "answers")
 
