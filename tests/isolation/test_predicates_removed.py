@@ -30,7 +30,6 @@ from ambit.access import services as access_services
 from ambit.access.types import GrantSpec, PrincipalRef
 from ambit.answers import conversations as answers_conversations
 from ambit.answers import queries as answers_queries
-from ambit.answers.models import Exchange
 from ambit.config.settings import EMBEDDED
 from ambit.corpus import queries as corpus_queries
 from ambit.corpus import search as corpus_search
@@ -159,7 +158,6 @@ def _loot(filled: Filled, look: psycopg.Connection) -> Loot:
         member = Member.objects.get(pk=filled.alice)
         key = ApiKey.objects.filter(member_id=None).first()
         erasure = Erasure.objects.first()
-        turn = answers_queries.open_exchange(Exchange.objects.get(pk=filled.answer_id))
         assert key is not None
         assert erasure is not None
         clearance = access_clearance.clearance_for(member_id=filled.alice)

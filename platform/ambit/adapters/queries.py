@@ -28,6 +28,14 @@ def usable_adapter(*, adapter_id: UUID, clearance: Clearance) -> ServedAdapter:
     return ServedAdapter(id=row.pk, served_name=row.served_name, base=row.base)
 
 
+_USABLE = """
+SELECT id FROM adapters_adapter
+WHERE tenant_id = %s AND id = ANY (%s) AND state = %s AND base = %s AND audience_ids <@ %s::uuid[]
+ORDER BY id
+"""
+_USABLE_HELD = f"{_USABLE} FOR SHARE"
+
+
 def usable_adapters(
     *, adapter_ids: Collection[UUID], clearance: Clearance, locking: bool = True
 ) -> set[UUID]:
@@ -40,8 +48,7 @@ def usable_adapters(
         return set()
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id FROM adapters_adapter WHERE tenant_id = %s AND id = ANY (%s) AND state = %s AND base = %s"
-            " AND audience_ids <@ %s::uuid[] ORDER BY id" + (" FOR SHARE" if locking else ""),
+            _USABLE_HELD if locking else _USABLE,
             [
                 clearance.tenant_id,
                 list(adapter_ids),

@@ -226,8 +226,7 @@ def still_covered(prepared: Prepared, *, locking: bool = True) -> bool:
     return (
         still_visible(clearance=clearance, passages=prepared.passages, locking=locking)
         and still_seen(prepared.turns, clearance=clearance, locking=locking)
-        and adapters
-        <= usable_adapters(adapter_ids=adapters, clearance=clearance, locking=locking)
+        and adapters <= usable_adapters(adapter_ids=adapters, clearance=clearance, locking=locking)
     )
 
 
