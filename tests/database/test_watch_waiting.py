@@ -63,7 +63,7 @@ def prepared_for(
     scene: Scene, member_id: UUID, turns: tuple[SavedExchange, ...] = ()
 ) -> flow.Prepared:
     """Prepare an answer that was told of these turns."""
-    recalled = Recalled(scene.tenant_id, "", turns=(), kept=turns, use_id=None)
+    recalled = Recalled(scene.tenant_id, "", asked_before=(), kept=turns, use_id=None)
     with working(scene.tenant_id):
         return flow.prepare(
             member_id=member_id,

@@ -49,6 +49,7 @@ from tenants.secrets import PresentedKey
 from tests.database.private import PrivateDatabase, superuser_url
 from tests.database.worlds import unit, working
 from tests.isolation.filled import Filled, fill_tenant, tenant_tables
+from tests.isolation.left_out import LEFT_OUT, SAYS
 
 MODULES: tuple[ModuleType, ...] = (
     tenants_queries,
@@ -67,21 +68,6 @@ MODULES: tuple[ModuleType, ...] = (
     erasure_queries,
     erasure_services,
 )
-LEFT_OUT = {  # no business inside a tenant, or nothing sent to the database
-    "tenants.services.create_operator_key": "the operator's own connection",
-    "tenants.services.create_tenant": "the operator's own connection",
-    "tenants.queries.operator_key": "the operator's own connection",
-    "tenants.queries.list_slugs": "the operator's own connection",
-    "ambit.access.services.plant_canary_collection": "the start-up check's own tenant",
-    "ambit.answers.queries.open_exchange": "opens what it is given",
-    "ambit.answers.conversations.record_turns": "notes what it is given",
-    "ambit.corpus.queries.reading": "a context, used by all the others",
-    "ambit.erasure.services.cover": "a part of request_erasure, which is attacked as a whole",
-    "ambit.erasure.queries.holding_counts": "counts what it is given",
-    "ambit.erasure.queries.refusal_receipt": "words what it is given",
-}
-# What says yes or no has no marks in it: what it is to say of what is another's.
-SAYS = {"ambit.answers.conversations.still_seen": "False"}
 _PREDICATE = re.compile(r"""((?:"?\w+"?\.)?"?tenant_id"?)\s*=\s*(%\(tenant\)s|%s)""")
 _ITSELF = re.compile(r"""("tenants_tenant"\."id"|(?<=WHERE )id)\s*=\s*(%s)""")
 _LEFT = re.compile(r"""tenant_id"?\s*(?:=|<>|IN\b|IS\b)""", re.IGNORECASE)
