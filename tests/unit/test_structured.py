@@ -128,7 +128,15 @@ def test_blanks_after_a_whole_value_are_no_fault() -> None:
         ({"type": "objekt"}, "not_a_schema", "/type"),
         ({"properties": {"a/b": {"minimum": "low"}}}, "not_a_schema", "/properties/a~1b/minimum"),
         ({"$ref": "#"}, "endless", ""),
-        ({"$ref": "#/$defs/missing"}, "reference", ""),
+        ({"$ref": "#/$defs/missing"}, "reference", "/$ref"),
+        # What stands below a value is no schema, whatever it looks like.
+        (
+            {"$ref": "#/$defs/a/default", "$defs": {"a": {"default": {"pattern": "^(a+)+$"}}}},
+            "reference",
+            "/$ref",
+        ),
+        ({"$ref": "#/properties", "properties": {"pattern": {}}}, "reference", "/$ref"),
+        ({"type": "array", "uniqueItems": True}, "keyword", "/uniqueItems"),
     ],
 )
 def test_a_schema_that_is_refused_says_why_and_where(

@@ -33,7 +33,7 @@ SELECT id FROM adapters_adapter
 WHERE tenant_id = %s AND id = ANY (%s) AND state = %s AND base = %s AND audience_ids <@ %s::uuid[]
 ORDER BY id
 """
-_USABLE_HELD = f"{_USABLE} FOR SHARE"
+_USABLE_HELD = _USABLE + "FOR SHARE"
 
 
 def usable_adapters(
@@ -46,17 +46,18 @@ def usable_adapters(
     _check(clearance)
     if not adapter_ids or clearance.member_id is None:
         return set()
+    values = [
+        clearance.tenant_id,
+        list(adapter_ids),
+        AdapterState.LIVE,
+        settings.AMBIT_LORA_BASE,
+        list(clearance.audience_ids),
+    ]
     with connection.cursor() as cursor:
-        cursor.execute(
-            _USABLE_HELD if locking else _USABLE,
-            [
-                clearance.tenant_id,
-                list(adapter_ids),
-                AdapterState.LIVE,
-                settings.AMBIT_LORA_BASE,
-                list(clearance.audience_ids),
-            ],
-        )
+        if locking:
+            cursor.execute(_USABLE_HELD, values)
+        else:
+            cursor.execute(_USABLE, values)
         return {row[0] for row in cursor.fetchall()}
 
 
