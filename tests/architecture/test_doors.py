@@ -22,6 +22,7 @@ RAW_SQL = {
     "ambit.answers.holdings": "verifies an erasure by another route than the ORM",
     "ambit.adapters.holdings": "verifies an erasure by another route than the ORM",
     "ambit.adapters.placing": "an advisory lock",
+    "ambit.adapters.queries": "shared row locks, which the ORM does not have",
     "ambit.admin.health": "asks Postgres for its version",
     "ambit.audit.closing": "the sequencer's connection lets go of values of tenants that end",
     "ambit.audit.copies": "the sequencer's connection reads every tenant's log",

@@ -16,6 +16,7 @@ from ambit.access.documents import delete_document, replace_content, upload_docu
 from ambit.access.holdings import AUDIENCE_PLACES
 from ambit.access.models import AudiencePrincipal, Collection
 from ambit.access.services import set_collection_grants
+from ambit.adapters.services import retire_adapter
 from ambit.corpus.models import Document, DocumentKey
 from ambit.corpus.queries import get_document_as_custodian
 from ambit.corpus.types import Clearance, SubjectRef, Upload
@@ -28,6 +29,7 @@ from tenants.holdings import MEMBERS
 from tenants.models import Group
 from tenants.queries import get_tenant
 from tenants.scope import audience_scope
+from tests.database.adapting import make_live, register
 from tests.database.erasures import keep_from_workers
 from tests.database.office import Office, make_office
 from tests.database.worlds import (
@@ -186,6 +188,22 @@ def _delete(scene: Scene) -> None:
     keep_from_workers()
 
 
+def _promote(scene: Scene) -> UUID:
+    adapter_id = make_live(scene.tenant_id, scene.office.alice, [scene.own])
+    keep_from_workers()
+    return adapter_id
+
+
+def _drop_candidate(scene: Scene) -> None:
+    retire_adapter(adapter_id=register(scene.tenant_id, scene.office.alice, [scene.own]))
+    keep_from_workers()
+
+
+def _retire(scene: Scene) -> None:
+    retire_adapter(adapter_id=_promote(scene))
+    keep_from_workers()
+
+
 def _a_key() -> UUID:
     """Return the id of a service's key that somebody may be asking with."""
     return directory.create_service_key(name="asking", scopes=["answers"]).id
@@ -224,6 +242,7 @@ REVOCATIONS: dict[str, Deed] = {
     "a member is erased": lambda s: _erase(s, subject=True),
     "a new version replaces what is found": lambda s: s.replace(s.own),
     "a document's rows are deleted": lambda s: s.destroy_document(s.own),
+    "an adapter is retired": _retire,
 }
 # What gives more, or takes nothing from anybody.
 OTHERS: dict[str, Deed] = {
@@ -247,6 +266,8 @@ OTHERS: dict[str, Deed] = {
     "a document is uploaded": lambda s: s.upload(),
     "a first version is found": lambda s: s.publish(),
     "a new version is received": lambda s: s.receive(s.own),
+    "an adapter goes live": _promote,
+    "a candidate is retired": _drop_candidate,
     "a collection is made": lambda s: make_collection(grant("owner", member=s.office.alice)),
     "a key is made": lambda s: directory.create_member_key(
         member_id=s.office.bob, name="own", scopes=["search"]
@@ -259,6 +280,7 @@ SEEN_BY: dict[str, tuple[Deed, Deed | None]] = {
     "tenants_group.revokes": (lambda s: Group.objects.filter(pk=s.outer).delete(), None),
     "tenants_member.revokes": (REVOCATIONS["a member is destroyed"], None),
     "tenants_apikey.revokes": (REVOCATIONS["a key is revoked"], None),
+    "adapters_adapter.revokes": (REVOCATIONS["an adapter is retired"], None),
     "tenants_member.revokes_suspended": (REVOCATIONS["a member is suspended"], None),
     "access_audienceprincipal.revokes": (REVOCATIONS["a reader is taken from a collection"], None),
     "access_collection.revokes": (

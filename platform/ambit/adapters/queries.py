@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import QuerySet
 
-from ambit.adapters.models import Adapter, AdapterState
+from ambit.adapters.models import Adapter, AdapterState, TrainingDocument
 from ambit.adapters.types import AdapterView, ServedAdapter
 from ambit.corpus.queries import WrongClearance
 from ambit.corpus.types import Clearance
@@ -24,6 +26,41 @@ def usable_adapter(*, adapter_id: UUID, clearance: Clearance) -> ServedAdapter:
     if row is None:
         raise AdapterNotFound(adapter_id)
     return ServedAdapter(id=row.pk, served_name=row.served_name, base=row.base)
+
+
+def usable_adapters(*, adapter_ids: Collection[UUID], clearance: Clearance) -> set[UUID]:
+    """Return those of the adapters that the asker may use now, and hold them so until commit.
+
+    Shared row locks, as of documents: what is being retired at this moment is waited for, and then not returned.
+    """
+    _check(clearance)
+    if not adapter_ids or clearance.member_id is None:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM adapters_adapter WHERE tenant_id = %s AND id = ANY (%s) AND state = %s AND base = %s"
+            " AND audience_ids <@ %s::uuid[] ORDER BY id FOR SHARE",
+            [
+                clearance.tenant_id,
+                list(adapter_ids),
+                AdapterState.LIVE,
+                settings.AMBIT_LORA_BASE,
+                list(clearance.audience_ids),
+            ],
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+
+def adapters_trained_on(document_ids: Collection[UUID]) -> list[UUID]:
+    """Return the adapters, whatever became of them, that were trained on any of these documents."""
+    found = TrainingDocument.objects.filter(document_id__in=document_ids)
+    return list(found.values_list("adapter_id", flat=True).distinct())
+
+
+def trained_on(adapter_ids: Collection[UUID]) -> QuerySet[TrainingDocument, UUID]:
+    """Return the ids of the documents that these adapters were trained on, whatever became of them."""
+    found = TrainingDocument.objects.filter(adapter_id__in=adapter_ids)
+    return found.values_list("document_id", flat=True)
 
 
 def adapters_for(*, clearance: Clearance) -> list[AdapterView]:
@@ -55,8 +92,7 @@ def list_adapters(*, after: UUID | None, limit: int) -> list[AdapterView]:
 
 def _usable(clearance: Clearance) -> QuerySet[Adapter]:
     """Return what the asker may use; for a custodian, who never asks, nothing."""
-    if clearance.tenant_id != current_tenant_id():
-        raise WrongClearance("the clearance is of another tenant")
+    _check(clearance)
     if clearance.member_id is None:
         return Adapter.objects.none()
     return Adapter.objects.filter(
@@ -65,6 +101,11 @@ def _usable(clearance: Clearance) -> QuerySet[Adapter]:
         base=settings.AMBIT_LORA_BASE,
         audience_ids__contained_by=list(clearance.audience_ids),
     )
+
+
+def _check(clearance: Clearance) -> None:
+    if clearance.tenant_id != current_tenant_id():
+        raise WrongClearance("the clearance is of another tenant")
 
 
 def view_of(row: Adapter) -> AdapterView:

@@ -9,7 +9,10 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from ambit.adapters.queries import trained_on
 from ambit.answers.models import Exchange, ExchangePassage
+from ambit.answers.queries import exchanges_made_from
+from ambit.answers.services import adapters_behind
 
 
 def answers_asked_before(
@@ -31,16 +34,17 @@ def answers_asked_by_any(member_ids: Collection[UUID]) -> QuerySet[Exchange, UUI
     return found.values_list("pk", flat=True)
 
 
-def answers_made_from(document_ids: Collection[UUID]) -> QuerySet[ExchangePassage, UUID]:
+def answers_made_from(document_ids: Collection[UUID]) -> QuerySet[Exchange, UUID]:
     """Return the ids of the answers made from any of these documents, in custody."""
-    found = ExchangePassage.objects.filter(document_id__in=document_ids)
-    return found.values_list("exchange_id", flat=True)
+    return exchanges_made_from(document_ids).values_list("pk", flat=True)
 
 
-def documents_behind(answer_ids: QuerySet[Any, UUID]) -> QuerySet[ExchangePassage, UUID]:
+def documents_behind(answer_ids: QuerySet[Any, UUID]) -> QuerySet[Any, UUID]:
     """Return the ids of the documents that these answers were made from, in custody."""
-    found = ExchangePassage.objects.filter(exchange_id__in=answer_ids)
-    return found.values_list("document_id", flat=True)
+    passages = ExchangePassage.objects.filter(exchange_id__in=answer_ids)
+    found = passages.values_list("document_id", flat=True)
+    adapters = adapters_behind(answer_ids)
+    return found.union(trained_on(adapters)) if adapters else found
 
 
 def askers_of(answer_ids: Iterable[UUID]) -> set[UUID]:

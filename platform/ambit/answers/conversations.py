@@ -1,7 +1,8 @@
 """Conversations: a member's questions one after another, of which only that is shown which may be seen now.
 
 What the member may see is looked up anew with each call. A turn of which a document is out of reach by now is
-left out whole, its question too: a question may repeat what an answer said.
+left out whole, its question too: a question may repeat what an answer said. So is what an adapter wrote that the
+member may not use by now.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from uuid import UUID
 from django.db.models import Count, QuerySet
 from django.utils import timezone
 
+from ambit.adapters.queries import usable_adapters
 from ambit.answers.models import Conversation, Exchange, ExchangePassage
 from ambit.answers.queries import open_exchange
 from ambit.answers.services import ConversationNotFound, lock_conversation
@@ -160,7 +162,7 @@ def _latest(conversation: Conversation, n: int) -> list[Exchange]:
 
 
 def _visible(rows: Sequence[Exchange], clearance: Clearance) -> list[SavedExchange]:
-    """Return those turns of which every document may be seen now."""
+    """Return those turns of which every document may be seen, and every adapter used, now."""
     made_from: defaultdict[UUID, set[UUID]] = defaultdict(set)
     if rows:
         with member_scope(rows[0].member_id):
@@ -169,4 +171,10 @@ def _visible(rows: Sequence[Exchange], clearance: Clearance) -> list[SavedExchan
                 made_from[exchange_id].add(document_id)
     documents = set().union(*made_from.values())
     seen = visible_documents(document_ids=documents, clearance=clearance)
-    return [open_exchange(row) for row in rows if made_from[row.pk] <= seen]
+    adapters = {row.pk: set(row.adapter_ids or ()) for row in rows}
+    usable = usable_adapters(adapter_ids=set().union(*adapters.values()), clearance=clearance)
+    return [
+        open_exchange(row)
+        for row in rows
+        if made_from[row.pk] <= seen and adapters[row.pk] <= usable
+    ]

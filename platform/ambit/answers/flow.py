@@ -20,7 +20,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from ambit.access.clearance import clearance_for
-from ambit.adapters.queries import AdapterNotFound, usable_adapter
+from ambit.adapters.queries import usable_adapter, usable_adapters
 from ambit.adapters.types import ServedAdapter
 from ambit.answers import services
 from ambit.answers.cite import cite
@@ -205,12 +205,12 @@ async def _while_it_stands(
 def still_covered(prepared: Prepared) -> bool:
     """Say whether the asker may still see all that the answer is made of: passages, adapter, earlier turns."""
     clearance = clearance_for(member_id=prepared.member_id)
-    try:
-        _adapter(prepared.question, clearance=clearance)
-    except AdapterNotFound:
-        return False
-    return still_visible(clearance=clearance, passages=prepared.passages) and still_seen(
-        prepared.turns, clearance=clearance
+    adapters = {prepared.adapter.id} if prepared.adapter else set()
+    # Documents are held before adapters, as by who hides one and so retires the other.
+    return (
+        still_visible(clearance=clearance, passages=prepared.passages)
+        and still_seen(prepared.turns, clearance=clearance)
+        and adapters <= usable_adapters(adapter_ids=adapters, clearance=clearance)
     )
 
 
@@ -234,6 +234,7 @@ def save(*, prepared: Prepared, answer: Answer) -> SavedAnswer:
         passages=() if given.withheld else prepared.passages,
         turns=() if given.withheld else prepared.turns,
         conversation_id=prepared.question.conversation_id,
+        adapter_id=prepared.adapter.id if prepared.adapter and not given.withheld else None,
     )
     outcome: Outcome = "withheld" if given.withheld else "finished"
     count(prepared.use_id, usage=given.usage, exact=not given.withheld, outcome=outcome)

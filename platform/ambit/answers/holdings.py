@@ -9,7 +9,8 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from ambit.answers.models import Conversation, Exchange, ExchangePassage
+from ambit.answers.models import Conversation, Exchange
+from ambit.answers.queries import exchanges_made_from
 from tenants.holding import Holding, Scope
 from tenants.scope import current_tenant_id
 
@@ -22,15 +23,20 @@ SELECT count(*) FROM (
     SELECT exchange_id FROM answers_exchangepassage
     WHERE tenant_id = %(tenant)s
       AND (exchange_id::text = ANY (%(answers)s) OR document_id::text = ANY (%(documents)s))
+  UNION
+    SELECT id FROM answers_exchange
+    WHERE tenant_id = %(tenant)s AND adapter_ids::text[] && ARRAY (
+        SELECT adapter_id::text FROM adapters_trainingdocument
+        WHERE tenant_id = %(tenant)s AND document_id::text = ANY (%(documents)s))
 ) AS left_over
 """
 
 
 def answers_about(*, document_ids: Iterable[UUID], member_ids: Iterable[UUID]) -> set[UUID]:
     """Return the saved answers made from these documents or asked for by these members, in custody."""
-    made = ExchangePassage.objects.filter(document_id__in=list(document_ids))
+    made = exchanges_made_from(list(document_ids))
     asked = Exchange.objects.filter(member_id__in=list(member_ids))
-    return set(made.values_list("exchange_id", flat=True)) | set(asked.values_list("pk", flat=True))
+    return set(made.values_list("pk", flat=True)) | set(asked.values_list("pk", flat=True))
 
 
 def answers_here(answer_ids: Iterable[UUID]) -> set[UUID]:
@@ -39,11 +45,9 @@ def answers_here(answer_ids: Iterable[UUID]) -> set[UUID]:
 
 
 def _answers(scope: Scope) -> QuerySet[Exchange]:
-    made = ExchangePassage.objects.filter(document_id__in=scope.document_ids)
+    made = exchanges_made_from(scope.document_ids)
     return Exchange.objects.filter(
-        Q(pk__in=scope.answer_ids)
-        | Q(pk__in=made.values("exchange_id"))
-        | Q(member_id__in=scope.member_ids)
+        Q(pk__in=scope.answer_ids) | Q(pk__in=made.values("pk")) | Q(member_id__in=scope.member_ids)
     )
 
 
@@ -63,7 +67,7 @@ def _destroy(scope: Scope) -> None:
 
 
 def _left(scope: Scope) -> int:
-    """Count answers by the ids noted before, and by the passages of every answer of the tenant."""
+    """Count answers by the ids noted before, and by the passages and adapters of every answer of the tenant."""
     values: dict[str, Any] = {
         "tenant": current_tenant_id(),
         "answers": [str(a) for a in scope.answer_ids],
@@ -78,9 +82,9 @@ def _left(scope: Scope) -> int:
 ANSWERS = Holding(
     name="answers",
     title="Saved answers with their questions: made from the documents, asked for by the member, or past their time",
-    found_by="the passages each answer was made from, its asker, or its age",
+    found_by="the passages each answer was made from, its adapters' training documents, its asker, or its age",
     destroyed_by="deletion of the rows, each with the key that opens its text",
-    verified_by="the answers' own ids, noted before, and the passages of every answer of the tenant",
+    verified_by="the answers' own ids, noted before, and the passages and adapters of every answer of the tenant",
     find=lambda scope: _answers(scope).count(),
     destroy=_destroy,
     remains=_left,

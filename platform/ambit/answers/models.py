@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from tenants.base import TenantModel
@@ -33,6 +34,8 @@ class Exchange(TenantModel):
     member_id = models.UUIDField()
     # The conversation it is a turn of, which is the same member's.
     conversation_id = models.UUIDField(null=True)
+    # The adapters behind it: its own, and those of the turns that it was told of. None of them: null.
+    adapter_ids = ArrayField(models.UUIDField(), null=True)
     asked_at = models.DateTimeField(auto_now_add=True)
     wrapped_key = models.BinaryField()
     # JSON of question, answer, quotes and titles.
@@ -53,6 +56,11 @@ class Exchange(TenantModel):
                 fields=["tenant_id", "conversation_id", "-id"],
                 name="exchange_by_conversation",
                 condition=models.Q(conversation_id__isnull=False),
+            ),
+            models.Index(
+                fields=["tenant_id", "-id"],
+                name="exchange_by_adapters",
+                condition=models.Q(adapter_ids__isnull=False),
             ),
         ]
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+
+from ambit.adapters.queries import adapters_trained_on, trained_on, usable_adapters
 from ambit.answers.models import Exchange, ExchangePassage
 from ambit.answers.services import FIELD
 from ambit.answers.types import Answer, Citation, SavedExchange, Usage
@@ -24,7 +27,8 @@ class AnswerNotFound(LookupError):
 def get_answer(*, answer_id: UUID, clearance: Clearance) -> SavedExchange:
     """Return the asker's saved answer; raise AnswerNotFound.
 
-    A document revoked, deleted or erased since takes every answer made from it along.
+    A document revoked, deleted or erased since takes every answer made from it along, as an adapter that the asker
+    may not use any more takes what it wrote.
     """
     if clearance.member_id is None:
         raise AnswerNotFound(answer_id)
@@ -37,7 +41,21 @@ def get_answer(*, answer_id: UUID, clearance: Clearance) -> SavedExchange:
         raise AnswerNotFound(answer_id)
     if not documents <= visible_documents(document_ids=documents, clearance=clearance):
         raise AnswerNotFound(answer_id)
+    adapters = set(found.adapter_ids or ())
+    if not adapters <= usable_adapters(adapter_ids=adapters, clearance=clearance):
+        raise AnswerNotFound(answer_id)
     return open_exchange(found)
+
+
+def exchanges_made_from(document_ids: Collection[UUID]) -> QuerySet[Exchange]:
+    """Return the answers made from any of these documents, by passages or by an adapter, in custody."""
+    passages = ExchangePassage.objects.filter(document_id__in=document_ids)
+    made = passages.values_list("exchange_id", flat=True)
+    adapters = adapters_trained_on(document_ids)
+    if adapters:
+        written = Exchange.objects.filter(adapter_ids__overlap=adapters)
+        made = made.union(written.values_list("pk", flat=True))
+    return Exchange.objects.filter(pk__in=made)
 
 
 def answers_asked_by(member_id: UUID) -> Iterator[tuple[SavedExchange, frozenset[UUID]]]:
@@ -46,15 +64,18 @@ def answers_asked_by(member_id: UUID) -> Iterator[tuple[SavedExchange, frozenset
     For the member itself (Art. 15 GDPR): who gives one out decides what of it others are in.
     """
     kept = Exchange.objects.filter(member_id=member_id, hidden_at__isnull=True)
+    learnt: dict[tuple[UUID, ...], frozenset[UUID]] = {}
     for row in kept.order_by("pk").iterator():
+        adapters = tuple(row.adapter_ids or ())
+        if adapters not in learnt:
+            learnt[adapters] = frozenset(trained_on(adapters))
         made = ExchangePassage.objects.filter(exchange_id=row.pk)
-        yield open_exchange(row), frozenset(made.values_list("document_id", flat=True))
+        yield open_exchange(row), learnt[adapters].union(made.values_list("document_id", flat=True))
 
 
 def answers_of_others(document_ids: Iterable[UUID], *, member_id: UUID | None) -> list[datetime]:
     """Return when others asked what was answered from these documents, in custody; nothing of what."""
-    made = ExchangePassage.objects.filter(document_id__in=list(document_ids))
-    found = Exchange.objects.filter(pk__in=made.values("exchange_id"))
+    found = exchanges_made_from(list(document_ids))
     if member_id is not None:
         found = found.exclude(member_id=member_id)
     return list(found.order_by("pk").values_list("asked_at", flat=True))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from ambit.answers.models import Conversation, Exchange, ExchangePassage
@@ -50,11 +52,13 @@ def save_exchange(
     passages: Sequence[Passage],
     conversation_id: UUID | None = None,
     turns: Sequence[SavedExchange] = (),
+    adapter_id: UUID | None = None,
 ) -> UUID:
     """Keep a question and its answer for the asker, with what it was made from for erasures.
 
     conversation_id: of which it is the next turn; raises ConversationNotFound. turns: the earlier ones that
     the model was told of; whoever loses or erases what they were made from loses or erases this one too.
+    adapter_id: what wrote it, and so it was made from all that this was trained on.
     """
     tenant_id = current_tenant_id()
     exchange_id = uuid7()
@@ -68,6 +72,7 @@ def save_exchange(
             id=exchange_id,
             member_id=member_id,
             conversation_id=conversation_id,
+            adapter_ids=_written_by(adapter_id, turns),
             wrapped_key=wrapped,
             body_sealed=sealed,
             generator=answer.generator,
@@ -101,6 +106,18 @@ def hide_answers(answer_ids: Iterable[UUID]) -> int:
     """Hide answers for good, in custody and in the caller's transaction; return how many were not hidden yet."""
     found = Exchange.objects.filter(pk__in=list(answer_ids), hidden_at__isnull=True)
     return found.update(hidden_at=timezone.now())
+
+
+def adapters_behind(answer_ids: Iterable[UUID] | QuerySet[Any, UUID]) -> set[UUID]:
+    """Return the adapters that wrote these answers or what they were told of; in custody or the asker's scope."""
+    found = Exchange.objects.filter(pk__in=answer_ids, adapter_ids__isnull=False)
+    return {one for ids in found.values_list("adapter_ids", flat=True) for one in ids or ()}
+
+
+def _written_by(adapter_id: UUID | None, turns: Sequence[SavedExchange]) -> list[UUID] | None:
+    """Return its own adapter and those of the turns that it was told of; None for none."""
+    own = set() if adapter_id is None else {adapter_id}
+    return sorted(own | adapters_behind([t.id for t in turns])) or None
 
 
 def _made_from(

@@ -141,7 +141,7 @@ TABLES: dict[str, Table] = {
     "corpus_chunklexemes": Table(("words",), (LEXEMES,), rewritten=True),
     "answers_conversation": Table((), (ANSWERS,), harmless_on_disk=IDS),
     "answers_exchange": Table(
-        ("wrapped_key", "body_sealed", "generator"), (ANSWERS,), rewritten=True
+        ("adapter_ids", "wrapped_key", "body_sealed", "generator"), (ANSWERS,), rewritten=True
     ),
     "answers_exchangepassage": Table((), (ANSWERS,), harmless_on_disk=IDS),
     "adapters_adapter": Table(
