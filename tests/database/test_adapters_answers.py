@@ -21,6 +21,7 @@ from ambit.answers.conversations import (
     start_conversation,
     still_seen,
 )
+from ambit.answers.flow import prepare, save
 from ambit.answers.holdings import ANSWERS, answers_about
 from ambit.answers.models import Exchange
 from ambit.answers.queries import (
@@ -30,7 +31,7 @@ from ambit.answers.queries import (
     get_answer,
 )
 from ambit.answers.services import adapters_of, made_from, save_exchange
-from ambit.answers.types import Answer, SavedExchange, Usage
+from ambit.answers.types import Answer, Question, SavedExchange, Usage
 from ambit.erasure.restrictions import place_restriction
 from ambit.erasure.retention import past_time
 from tenants import services
@@ -40,6 +41,15 @@ from tests.database.adapting import make_live, work
 from tests.database.erasures import file, keep_from_workers, receipt_of, work_on
 from tests.database.readers import Begin
 from tests.database.worlds import working
+
+_ANSWER = Answer(
+    text="That the boat is late.",
+    abstained=False,
+    generator="vllm",
+    citations=(),
+    unsupported=(),
+    usage=Usage(),
+)
 
 
 @dataclass(frozen=True)
@@ -91,14 +101,7 @@ def _say(
         return save_exchange(
             member_id=office.ben,
             question="What did she write?",
-            answer=Answer(
-                text="That the boat is late.",
-                abstained=False,
-                generator="vllm",
-                citations=(),
-                unsupported=(),
-                usage=Usage(),
-            ),
+            answer=_ANSWER,
             passages=(),
             conversation_id=conversation_id,
             earlier=made_from(turns or (), member_id=office.ben),
@@ -236,3 +239,25 @@ def test_answers_without_an_adapter_name_none(talk: Talk) -> None:
     with working(talk.tenant_id, custody=True), connection.cursor() as cursor:
         cursor.execute("SELECT id FROM answers_exchange WHERE adapter_ids IS NULL")
         assert cursor.fetchall() == [(talk.other,)]
+
+
+@pytest.mark.parametrize("take", [None, _delete, _retire])
+def test_an_answer_names_the_adapter_it_was_asked_of_or_is_withheld(
+    talk: Talk, take: Callable[[Talk], None] | None
+) -> None:
+    question = Question("What did she write?", adapter_id=talk.adapter_id, retrieves=False)
+    with working(talk.tenant_id):
+        prepared = prepare(member_id=talk.office.ben, question=question, embedding=None)
+    with working(talk.tenant_id):
+        if take is not None:
+            take(talk)
+            keep_from_workers()
+    with working(talk.tenant_id):
+        saved = save(prepared=prepared, answer=_ANSWER)
+
+    with working(talk.tenant_id, custody=True):
+        behind = Exchange.objects.get(pk=saved.id).adapter_ids
+    # One that is withheld says nothing of what the adapter learnt, and stays its asker's to read.
+    assert (saved.answer.withheld, behind) == (
+        (False, [talk.adapter_id]) if take is None else (True, None)
+    )
