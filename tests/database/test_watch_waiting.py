@@ -53,7 +53,7 @@ def scenes(_database: None) -> list[Scene]:
 def held(scenes: list[Scene]) -> Iterator[psycopg.Connection]:
     """Hold the first tenant's documents, as a long change of them does."""
     with psycopg.connect(superuser_url(EMBEDDED)) as long:
-        statement = "SELECT id FROM corpus_document WHERE tenant_id = %s FOR UPDATE"
+        statement = "SELECT id FROM corpus_document WHERE tenant_id = %s FOR NO KEY UPDATE"
         assert long.execute(statement, [scenes[0].tenant_id]).fetchall()
         yield long
         long.rollback()
@@ -110,7 +110,7 @@ def test_a_look_waits_for_nobody_and_saving_does(
     turn = turn_of(scene, scene.office.bob, scene.own)
     prepared = prepared_for(scene, scene.office.bob, (turn,))
     assert prepared.passages
-    statement = "SELECT id FROM corpus_document WHERE tenant_id = %s FOR UPDATE"
+    statement = "SELECT id FROM corpus_document WHERE tenant_id = %s FOR NO KEY UPDATE"
     held.execute(statement, [scene.tenant_id])
 
     async def of() -> None:
@@ -188,6 +188,27 @@ def test_a_poll_waits_for_no_look(scenes: list[Scene]) -> None:
         run(of)
     finally:
         over.set()
+
+
+def test_a_look_given_up_still_counts_until_its_thread_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watch, "STANDS_S", 0.1)
+    tenant_id, over, begun = uuid4(), threading.Event(), []
+
+    def hangs() -> bool:
+        begun.append(1)
+        return over.wait(20)
+
+    async def of() -> None:
+        for _ in range(5):
+            await revoked(hangs, tenant_id=tenant_id, epoch=1)
+
+    try:
+        run(of)
+    finally:
+        over.set()
+    assert len(begun) == watch.LOOKS_OF_ONE
 
 
 def test_a_look_ends_in_the_database_too(scenes: list[Scene]) -> None:
