@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -46,7 +47,7 @@ def usable_adapters(
     _check(clearance)
     if not adapter_ids or clearance.member_id is None:
         return set()
-    values = [
+    values: list[Any] = [
         clearance.tenant_id,
         list(adapter_ids),
         AdapterState.LIVE,
