@@ -50,6 +50,8 @@ def test_postgres_samples_nothing_of_what_is_destroyed(bare: PrivateDatabase) ->
         ("corpus_version", "language"),
         ("corpus_subject", "type"),
         ("answers_exchange", "generator"),
+        # Ids of adapters.
+        ("answers_exchange", "adapter_ids"),
         ("answers_answeringpolicy", "tone"),
         ("answers_answeringpolicy", "language"),
         ("answers_answeringpolicy", "updated_by_kind"),
