@@ -28,7 +28,9 @@ def test_the_demonstration_tells_the_same_story_with_a_model(vllm_server: VllmSe
 
 
 def _play(**variables: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AMBIT_")}
+    # Of this process' settings none: they are of the tests.
+    ours = ("AMBIT_", "DJANGO_")
+    inherited = {n: value for n, value in os.environ.items() if not n.startswith(ours)}
     return subprocess.run(
         [sys.executable, "-m", "ambit.config.demo"],
         cwd=ROOT,
