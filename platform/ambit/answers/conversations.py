@@ -77,19 +77,20 @@ def still_seen(
 
     locking: their documents stay visible until commit; without, nobody is waited for.
     """
-    if not turns or clearance.member_id is None:
-        return not turns
-    with member_scope(clearance.member_id):
-        own = Exchange.objects.filter(pk__in=[t.id for t in turns], hidden_at__isnull=True)
-        rows = list(own.filter(member_id=clearance.member_id))
-    return len(_visible(rows, clearance, locking=locking)) == len(turns)
+    return len(seen_among(turns, clearance=clearance, locking=locking)) == len(turns)
 
 
 def seen_among(
-    turns: Sequence[SavedExchange], *, clearance: Clearance
+    turns: Sequence[SavedExchange], *, clearance: Clearance, locking: bool = True
 ) -> tuple[SavedExchange, ...]:
-    """Return those of these turns that may be seen now, in their order."""
-    return tuple(turn for turn in turns if still_seen([turn], clearance=clearance))
+    """Return those of these turns that may be seen now, in their order; locking: as still_seen."""
+    if not turns or clearance.member_id is None:
+        return ()
+    with member_scope(clearance.member_id):
+        own = Exchange.objects.filter(pk__in=[t.id for t in turns], hidden_at__isnull=True)
+        rows = list(own.filter(member_id=clearance.member_id))
+    seen = {turn.id for turn in _visible(rows, clearance, locking=locking)}
+    return tuple(turn for turn in turns if turn.id in seen)
 
 
 def get_conversation(*, conversation_id: UUID, clearance: Clearance) -> ReadConversation:

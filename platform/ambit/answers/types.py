@@ -13,6 +13,8 @@ from ambit.corpus.types import UNFILTERED, Filters, Passage
 GeneratorName = Literal["extractive", "vllm"]
 DEFAULT_K = 10
 DEFAULT_MAX_TOKENS = 512
+# Of one answer, whatever is asked for.
+MOST_TOKENS = 4096
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,16 @@ from rest_framework.response import Response
 from ambit.access.clearance import clearance_for
 from ambit.answers import flow
 from ambit.answers.queries import get_answer
-from ambit.answers.types import Answer, Cited, Question, Retrieved, Written, nobody
+from ambit.answers.types import (
+    DEFAULT_MAX_TOKENS,
+    MOST_TOKENS,
+    Answer,
+    Cited,
+    Question,
+    Retrieved,
+    Written,
+    nobody,
+)
 from ambit.api.asking import AskingView, Begun, read_schema
 from ambit.api.bodies import PublicId, Text, Whole
 from ambit.api.filters import read_filters
@@ -32,7 +41,6 @@ from tenants.audit import record
 from tenants.ids import public_id
 
 ASKS = Policy("answers")
-MAX_ANSWER_TOKENS = 4096
 STREAM = """With `stream`, answers as server-sent events: `retrieval` (the passages the answer may be made \
 from), `token` (a further piece of the text), `citation` (a marker that appeared, and what it points to), \
 `usage`, and as the last one `done` (the whole answer, which replaces the pieces) or `error` (a problem). \
@@ -54,7 +62,9 @@ class AnswerInput(RoutedQuestionInput):
     schema = serializers.JSONField(
         required=False, allow_null=True, default=None, help_text="A JSON schema of the answer."
     )
-    max_tokens = Whole(required=False, default=512, min_value=1, max_value=MAX_ANSWER_TOKENS)
+    max_tokens = Whole(
+        required=False, default=DEFAULT_MAX_TOKENS, min_value=1, max_value=MOST_TOKENS
+    )
 
 
 class CitationOutput(Output):

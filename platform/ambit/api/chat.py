@@ -24,7 +24,15 @@ from ambit.access.clearance import clearance_for
 from ambit.adapters.queries import AdapterNotFound, adapters_for, usable_adapter
 from ambit.answers import flow
 from ambit.answers.structured import NotJson, SchemaNotMet
-from ambit.answers.types import Answer, Question, Retrieved, Tell, Written, nobody
+from ambit.answers.types import (
+    DEFAULT_MAX_TOKENS,
+    Answer,
+    Question,
+    Retrieved,
+    Tell,
+    Written,
+    nobody,
+)
 from ambit.api.answers import ASKS, citations_of
 from ambit.api.asking import AskingView, Begun, ModelNotFound, read_schema
 from ambit.api.chat_shapes import CompletionInput, CompletionOutput, ModelOutput, ModelsOutput, Said
@@ -103,7 +111,7 @@ class CompletionsView(OpenAiView, AskingView):
             retrieves=asked["retrieval"],
             instructions=said.instructions,
             schema=read_schema(asked["response_format"]),
-            max_tokens=asked["max_completion_tokens"] or asked["max_tokens"] or 512,
+            max_tokens=asked["max_completion_tokens"] or asked["max_tokens"] or DEFAULT_MAX_TOKENS,
         )
 
     def earlier_questions(self) -> tuple[str, ...]:
@@ -132,9 +140,14 @@ class CompletionsView(OpenAiView, AskingView):
                     yield unnamed({"error": as_error(body)})
                     return
                 case Made(saved):
-                    for piece in _ending(
-                        chunk, saved, n_shown=n_shown, with_usage=bool(with_usage)
-                    ):
+                    ending = _ending(
+                        chunk,
+                        saved,
+                        n_shown=n_shown,
+                        with_usage=bool(with_usage),
+                        in_schema=begun.prepared.brief.schema is not None,
+                    )
+                    for piece in ending:
                         yield piece
 
     async def _given(self, begun: Begun, tell: Tell) -> flow.SavedAnswer:
@@ -257,12 +270,13 @@ def _chunk(
 
 
 def _ending(
-    chunk: Any, saved: flow.SavedAnswer, *, n_shown: int, with_usage: bool
+    chunk: Any, saved: flow.SavedAnswer, *, n_shown: int, with_usage: bool, in_schema: bool
 ) -> Iterable[bytes]:
     """Yield what ends a stream; what was not shown in pieces, such as JSON, is shown whole."""
     answer = saved.answer
     if n_shown == 0:
-        yield chunk(delta={"content": answer.text})
+        part = "refusal" if in_schema and answer.abstained else "content"
+        yield chunk(delta={part: answer.text})
     extension = _extension(saved.id, answer)
     yield chunk(delta={}, finish_reason=_finish_reason(answer), ambit=extension)
     if with_usage:

@@ -8,7 +8,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from ambit.answers.types import DEFAULT_MAX_TOKENS
+from ambit.answers.types import DEFAULT_MAX_TOKENS, MOST_TOKENS
 from ambit.api.bodies import Input, PublicId, Text, Whole, check_text
 from ambit.api.routes_input import RoutedQuestionInput
 from ambit.api.search import MAX_QUERY_LENGTH
@@ -18,7 +18,6 @@ MAX_MESSAGES = 200
 MAX_INSTRUCTIONS = 4_000
 # Of a chat that the client keeps, so many earlier questions are read.
 MAX_EARLIER = 6
-MAX_ANSWER_TOKENS = 4096
 _SYSTEM = ("system", "developer")
 _NOT_HERE = "This is not supported: {} Leave it out."
 # Each would change what is done or sent back, so that ignoring it would mislead.
@@ -123,14 +122,14 @@ class CompletionInput(RoutedQuestionInput):
     stream = serializers.BooleanField(required=False, allow_null=True, default=False)
     stream_options = StreamOptions(required=False, allow_null=True, default=None)
     max_tokens = Whole(
-        required=False, allow_null=True, default=None, min_value=1, max_value=MAX_ANSWER_TOKENS
+        required=False, allow_null=True, default=None, min_value=1, max_value=MOST_TOKENS
     )
     max_completion_tokens = Whole(
         required=False,
         allow_null=True,
         default=None,
         min_value=1,
-        max_value=MAX_ANSWER_TOKENS,
+        max_value=MOST_TOKENS,
         help_text=f"{DEFAULT_MAX_TOKENS} where it is left out.",
     )
     response_format = ResponseFormat(required=False, allow_null=True, default=None)

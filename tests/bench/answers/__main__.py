@@ -123,7 +123,7 @@ def _server(given: argparse.Namespace, folder: Path) -> Iterator[VllmServer]:
         if not given.model:
             raise SystemExit("--vllm needs --model, the name that the server serves")
         key = os.environ.get("VLLM_API_KEY", "")
-        yield VllmServer(given.vllm.rstrip("/"), key, given.model, None, folder)  # type: ignore[arg-type]
+        yield VllmServer(given.vllm.rstrip("/"), key, given.model, None, folder)  # type: ignore[arg-type]  # not ours to stop
         return
     environment.make()
     (folder / "server").mkdir()
