@@ -140,13 +140,14 @@ def test_a_client_that_never_reads_holds_nothing(world: World, vllm_server: Vllm
 
 
 def test_many_streams_at_once_all_come_to_their_end(world: World) -> None:
-    ends: list[str] = []
+    ends: list[tuple[str, str | None]] = []
 
     def one() -> None:
         events = _all(
-            world, world.one.reader, {"question": QUESTION, "stream": True, "max_tokens": 16}
+            world, world.one.reader, {"question": QUESTION, "stream": True, "max_tokens": 256}
         )
-        ends.append(events[-1][0])
+        name, told = events[-1]
+        ends.append((name, told.get("code")))
 
     threads = [threading.Thread(target=one) for _ in range(12)]
     for thread in threads:
@@ -154,7 +155,7 @@ def test_many_streams_at_once_all_come_to_their_end(world: World) -> None:
     for thread in threads:
         thread.join()
 
-    assert ends == ["done"] * 12
+    assert ends == [("done", None)] * 12
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,9 @@ def running_world(server: VllmServer) -> Iterator[World]:
         "AMBIT_VLLM_URL": relay.url,
         "AMBIT_VLLM_KEY": server.key,
         "AMBIT_VLLM_MODEL": server.model,
+        # As many as the server works on at once: its own queue, which it keeps short, is never full.
+        "AMBIT_VLLM_CONCURRENCY": "4",
+        "AMBIT_VLLM_QUEUE_S": "60",
         # Adapters go past the relay, so that what it saw are questions alone.
         "AMBIT_VLLM_ADMIN_URL": server.url,
         "AMBIT_LORA_BASE": str(environment.model_dir()),

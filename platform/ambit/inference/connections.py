@@ -10,8 +10,9 @@ from weakref import WeakKeyDictionary
 import httpx2
 
 # vLLM has no time limit of its own, and a queued request may rightly stay silent for long: reading
-# is bounded by the caller's deadline alone.
-TIMEOUT = httpx2.Timeout(connect=2, write=10, pool=2, read=None)
+# is bounded by the caller's deadline alone. Connecting: a first packet that is lost is sent again after
+# one second and after three.
+TIMEOUT = httpx2.Timeout(connect=5, write=10, pool=2, read=None)
 # Below the five seconds after which vLLM closes an idle connection, so that a request rarely meets
 # a closed one.
 LIMITS = httpx2.Limits(max_connections=512, max_keepalive_connections=64, keepalive_expiry=3)
