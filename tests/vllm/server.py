@@ -122,17 +122,18 @@ class VllmServer:
 
 
 @contextlib.contextmanager
-def running_server(folder: Path, *, queue: Sequence[str] = QUEUE_FLAGS) -> Iterator[VllmServer]:
+def running_server(folder: Path, *, flags: Sequence[str] = QUEUE_FLAGS) -> Iterator[VllmServer]:
+    """Start a server and stop it with the block; of flags given twice the last holds."""
     port = free_port()
     log = folder / "vllm.log"
-    groups = (RECOMMENDED_FLAGS, ADAPTER_FLAGS, queue, CPU_FLAGS)
-    flags = [part for flag in chain(*groups) for part in flag.split()]
+    groups = (RECOMMENDED_FLAGS, ADAPTER_FLAGS, CPU_FLAGS, flags)
+    options = [part for flag in chain(*groups) for part in flag.split()]
     command = [
         str(environment.python()),
         *("-m", "vllm.entrypoints.openai.api_server"),
         *("--model", str(environment.model_dir()), "--served-model-name", MODEL),
         *("--host", "127.0.0.1", "--port", str(port)),
-        *flags,
+        *options,
     ]
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -180,6 +181,8 @@ class Relay:
         self._open: set[socket.socket] = set()
         # Pieces of all connections as they came, each with its connection's number.
         self.sent: list[tuple[int, bytes]] = []
+        # When each request began, by time.perf_counter().
+        self.begun_at: list[float] = []
         # None: pass everything on; n: close a connection after n bytes of answer.
         self.cut_after: int | None = None
         threading.Thread(target=self._accept, daemon=True).start()
@@ -242,6 +245,8 @@ class Relay:
     def _upward(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := client.recv(65536):
+                if data.startswith(b"POST /v1/"):
+                    self.begun_at.append(time.perf_counter())
                 self.sent.append((id(client), data))
                 server.sendall(data)
         # The client went away: the server must see it, or it would go on.

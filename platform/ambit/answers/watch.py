@@ -52,7 +52,8 @@ async def revoked(stands: Callable[[], bool], *, tenant_id: UUID, epoch: int) ->
 
 async def _still(stands: Callable[[], bool], tenant_id: UUID) -> bool:
     try:
-        return await asyncio.wait_for(_look(stands, tenant_id), STANDS_S) is True
+        async with asyncio.timeout(STANDS_S):
+            return await _look(stands, tenant_id) is True
     except Exception as error:  # noqa: BLE001 - whatever it is, nobody said yes
         logger.warning("answers.reach_unknown", extra={"error": type(error).__name__})
         return False
@@ -112,7 +113,8 @@ class _Watch:
                 began = loop.time()
                 asked = loop.run_in_executor(_POLLS, _epoch_of, self.tenant_id)
                 try:
-                    self.epoch = await asyncio.wait_for(asked, heard + SILENT_S - began)
+                    async with asyncio.timeout(heard + SILENT_S - began):
+                        self.epoch = await asked
                     heard = began
                 except Exception as error:  # noqa: BLE001 - an outage, until it has lasted too long
                     logger.warning(

@@ -110,7 +110,6 @@ async def told(
     try:
         while True:
             try:
-                # Not wait_for(), which may lose what comes as the time runs out (Python 3.11).
                 async with asyncio.timeout(KEEP_ALIVE_S):
                     step = await waiting.get()
             except TimeoutError:

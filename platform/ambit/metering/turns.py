@@ -57,7 +57,8 @@ async def turn(tenant_id: UUID) -> AsyncIterator[Turn]:
 
 async def _granted(granted: asyncio.Future[int]) -> int:
     try:
-        return await asyncio.wait_for(granted, settings.AMBIT_VLLM_QUEUE_S)
+        async with asyncio.timeout(settings.AMBIT_VLLM_QUEUE_S):
+            return await granted
     except (TimeoutError, QueueFull) as error:
         figures.count_refused("no_turn")
         raise NoTurn from error

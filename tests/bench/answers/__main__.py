@@ -47,8 +47,13 @@ class Bench:
     def sent(self) -> list[dict[str, Any]]:
         """Return the bodies that Ambit sent to the model server since the last look."""
         bodies = [json.loads(r.split(b"\r\n\r\n", 1)[1]) for r in self.relay.requests()]
-        self.relay.sent.clear()
+        self.forget_sent()
         return bodies
+
+    def forget_sent(self) -> None:
+        """Forget what the relay saw."""
+        self.relay.sent.clear()
+        self.relay.begun_at.clear()
 
 
 def main() -> None:
@@ -64,6 +69,12 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=256, help="of an answer (256)")
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 10, 50, 200])
     parser.add_argument("--requests", type=int, default=10_000, help="of the metering part (10000)")
+    parser.add_argument(
+        "--stream-interval",
+        type=int,
+        default=1,
+        help="tokens the server sends at once (1, as vLLM's)",
+    )
     parser.add_argument("--vllm", help="URL of a running server; its key: VLLM_API_KEY")
     parser.add_argument("--model", help="the name that it serves")
     parser.add_argument("--tokenizer", help="its tokenizer.json")
@@ -127,7 +138,8 @@ def _server(given: argparse.Namespace, folder: Path) -> Iterator[VllmServer]:
         return
     environment.make()
     (folder / "server").mkdir()
-    with running_server(folder / "server", queue=WIDE) as server:
+    flags = (*WIDE, f"--stream-interval {given.stream_interval}")
+    with running_server(folder / "server", flags=flags) as server:
         yield server
 
 

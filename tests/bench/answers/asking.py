@@ -22,6 +22,8 @@ class Timed:
     n_tokens: int
     n_cached: int
     fault: str = ""
+    # By time.perf_counter().
+    started: float = 0.0
 
 
 def client(url: str, *, limit: int = 512) -> httpx2.AsyncClient:
@@ -49,7 +51,7 @@ async def ask_ambit(
                 fault = json.loads(event.data)["code"]
     whole = time.perf_counter() - started
     n_tokens, n_cached = usage.get("completion_tokens", 0), usage.get("cached_tokens", 0)
-    return Timed(first or whole, whole, n_tokens, n_cached, fault=fault)
+    return Timed(first or whole, whole, n_tokens, n_cached, fault=fault, started=started)
 
 
 async def ask_bare(
@@ -73,9 +75,8 @@ async def ask_bare(
                 first = time.perf_counter() - started
     whole = time.perf_counter() - started
     details = usage.get("prompt_tokens_details") or {}
-    return Timed(
-        first or whole, whole, usage.get("completion_tokens", 0), details.get("cached_tokens") or 0
-    )
+    n_tokens, n_cached = usage.get("completion_tokens", 0), details.get("cached_tokens") or 0
+    return Timed(first or whole, whole, n_tokens, n_cached, started=started)
 
 
 async def all_at_once(asking: list[Any], *, at_once: int) -> list[Timed]:
