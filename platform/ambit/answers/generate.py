@@ -142,9 +142,7 @@ async def _by_model(
             tell(Retrieved((), n_left_out=len(brief.passages)))
             return _abstention("vllm"), ()
         tell(Retrieved(supplied, n_left_out=len(brief.passages) - len(supplied)))
-        order = _order(
-            brief, supplied=supplied, room=room, cache_salt=cache_salt, priority=priority
-        )
+        order = _order(brief, supplied=supplied, cache_salt=cache_salt, priority=priority)
         try:
             draft = await _listen(brief, order, supplied=supplied, tell=tell, spent=spent)
         except GenerationRefused as refused:
@@ -168,9 +166,7 @@ def _room(brief: Brief) -> int:
     )
 
 
-def _order(
-    brief: Brief, *, supplied: Sequence[Passage], room: int, cache_salt: str, priority: int
-) -> Order:
+def _order(brief: Brief, *, supplied: Sequence[Passage], cache_salt: str, priority: int) -> Order:
     if brief.grounded:
         messages = build_messages(
             question=brief.question,
@@ -179,8 +175,7 @@ def _order(
             instructions=brief.instructions,
             turns=brief.turns,
             dropped=len(brief.passages) - len(supplied),
-            max_tokens=room,
-            count=count_tokens,
+            max_tokens=None,
         )
     else:
         messages = ungrounded_messages(

@@ -70,7 +70,7 @@ def build_messages(
     instructions: str = "",
     turns: Sequence[tuple[str, str]] = (),
     dropped: int = 0,
-    max_tokens: int = PASSAGES_MAX_TOKENS,
+    max_tokens: int | None = PASSAGES_MAX_TOKENS,
     count: Callable[[str], int] | None = None,
 ) -> list[Message]:
     """Return the rules and the wishes, fenced passages, earlier turns and the question, in that order.
@@ -89,10 +89,13 @@ def build_messages(
     and repeated questions share theirs anyway.
 
     Only fitting(passages) are supplied, and the prompt says how many were left out: those, and the
-    `dropped` that the caller left out before. count: tokens of a text by the served model's own
-    tokenizer; without it they are estimated. Raises NoPassages where no passage is left.
+    `dropped` that the caller left out before. max_tokens None: fitting gave the passages, all are
+    supplied. count: tokens of a text by the served model's own tokenizer; without it they are
+    estimated. Raises NoPassages where no passage is left.
     """
-    supplied = fitting(passages=passages, max_tokens=max_tokens, count=count)
+    supplied = tuple(passages)
+    if max_tokens is not None:
+        supplied = fitting(passages=passages, max_tokens=max_tokens, count=count)
     if not supplied:
         raise NoPassages("no passage to answer from")
     return [

@@ -135,8 +135,9 @@ class AnswersView(AskingView):
     )
     async def post(self, request: Request) -> HttpResponseBase:
         """Answer a question from the passages the member may see, or say that nothing there does."""
-        streams = bool(self.body(AnswerInput)["stream"])
-        begun = await self.begin()
+        asked = self.body(AnswerInput)
+        streams = bool(asked["stream"])
+        begun = await self.begin(alone=None if asked["conversation"] else asked["question"])
         if isinstance(begun, HttpResponseBase):
             return _replayed_as_stream(begun) if streams else begun
         if streams:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -25,10 +26,13 @@ from ambit.answers.types import Answer, Question, Tell
 from ambit.api import idempotency
 from ambit.api.views import AsyncAmbitView
 from ambit.inference.embedding import embed_query
+from ambit.inference.types import Vector
 from ambit.metering.limits import Admission, admit
 from ambit.metering.types import Kind
 
 T = TypeVar("T")
+# Not the loop's own, in which long answers are compared with their passages.
+_EMBEDDING = ThreadPoolExecutor(max_workers=8, thread_name_prefix="ambit-embed")
 # Undoes what a step made for somebody who had left; a request's own thread may be gone with it.
 _LATE = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ambit-undo")
 
@@ -50,6 +54,29 @@ class _Taken:
     recalled: Recalled | None
 
 
+class _Vector:
+    """A question's vector, computed in a thread, so that no transaction waits for the embedding service."""
+
+    def __init__(self, ahead: str | None) -> None:
+        """Begin with the text that will probably be asked for."""
+        self._text = ahead
+        self._found = None if ahead is None else self._embed(ahead)
+
+    def of(self, text: str) -> asyncio.Future[Vector]:
+        """Return the vector of a text, once it is there; raises as embed_query."""
+        if self._found is not None and text == self._text:
+            return self._found
+        return self._embed(text)
+
+    def _embed(self, text: str) -> asyncio.Future[Vector]:
+        found = asyncio.get_running_loop().run_in_executor(
+            _EMBEDDING, copy_context().run, embed_query, text
+        )
+        # Of what nobody asks for any more, a failure is nobody's.
+        found.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return found
+
+
 @dataclass(slots=True)
 class Begun:
     """A question that was prepared, and whether its answer is being written."""
@@ -69,9 +96,10 @@ class AskingView(AsyncAmbitView):
         """Read the question, in the caller's scope; raise what is wrong with it."""
         raise NotImplementedError
 
-    async def begin(self) -> HttpResponseBase | Begun:
+    async def begin(self, *, alone: str | None = None) -> HttpResponseBase | Begun:
         """Prepare an answer, or show what the request's Idempotency-Key has made before.
 
+        alone: the question, where it is looked for as it stands: then it is embedded while it is read.
         Each step that writes is seen to its end, also where the asker leaves meanwhile, and undone then:
         no use stays open for what no model was asked, and no key for what is over.
         """
@@ -84,6 +112,7 @@ class AskingView(AsyncAmbitView):
             key_id=caller.key_id,
             takes_tokens=bool(settings.AMBIT_VLLM_URL),
         )
+        vector = _Vector(alone)
         taken = await _to_its_end(self._take, undo=self._untake)
         if isinstance(taken, HttpResponseBase):
             return taken
@@ -91,7 +120,8 @@ class AskingView(AsyncAmbitView):
             looked_for = taken.question.text
             if taken.recalled:
                 looked_for = await condense(looked_for, taken.recalled)
-            prepare = partial(self._prepare_answer, taken, looked_for)
+            embedding = await vector.of(looked_for) if taken.question.retrieves else None
+            prepare = partial(self._prepare_answer, taken, looked_for, embedding)
             return Begun(taken.slot, await _to_its_end(prepare, undo=flow.give_up))
         except BaseException:
             await asyncio.shield(self._free(taken.slot))
@@ -176,17 +206,16 @@ class AskingView(AsyncAmbitView):
             asked_before=earlier,
         )
 
-    def _prepare_answer(self, taken: _Taken, looked_for: str) -> flow.Prepared:
-        question = taken.question
-        # Before the scope is open: no transaction waits for the embedding service.
-        embedding: Any = embed_query(looked_for) if question.retrieves else None
+    def _prepare_answer(
+        self, taken: _Taken, looked_for: str, embedding: Vector | None
+    ) -> flow.Prepared:
         with self.in_scope():
             return flow.prepare(
                 member_id=self.acting_member(),
                 key_id=self._key_id(),
                 kind=self.asks,
-                question=question,
-                embedding=embedding,
+                question=taken.question,
+                embedding=embedding,  # type: ignore[arg-type]  # a float32 array is a sequence of floats
                 recalled=taken.recalled,
                 looked_for=looked_for,
             )

@@ -84,7 +84,10 @@ class CompletionsView(OpenAiView, AskingView):
     async def post(self, request: Request) -> HttpResponseBase:
         """Answer the last question of a chat from the passages the member may see."""
         asked = self.body(CompletionInput)
-        begun = await self.begin()
+        said: Said = asked["messages"]
+        begun = await self.begin(
+            alone=None if asked["conversation"] or said.earlier else said.question
+        )
         if isinstance(begun, HttpResponseBase):
             return begun
         if asked["stream"]:
