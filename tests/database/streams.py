@@ -54,15 +54,16 @@ def begin(scene: Scene, member_id: UUID) -> Stream:
 
 async def in_thread(do: Callable[[], object]) -> float:
     """Commit something as another process would; return when it was."""
+    return await asyncio.to_thread(apart, do)
 
-    def apart() -> float:
-        try:
-            do()
-            return time.monotonic()
-        finally:
-            connections.close_all()
 
-    return await asyncio.to_thread(apart)
+def apart(do: Callable[[], object]) -> float:
+    """Commit something by a connection of its own, in a thread of its own; return when it was."""
+    try:
+        do()
+        return time.monotonic()
+    finally:
+        connections.close_all()
 
 
 def run(of: Callable[[], Awaitable[None]]) -> None:

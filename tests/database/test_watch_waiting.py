@@ -137,7 +137,8 @@ def test_a_look_waits_for_nobody_and_saving_does(
 def test_looks_that_hang_are_their_tenants_alone(
     scenes: list[Scene], held: psycopg.Connection
 ) -> None:
-    blocked = replace(begin_stream(scenes[0], scenes[0].office.alice), locking=True)
+    # They look at once, as after a revocation.
+    blocked = replace(begin_stream(scenes[0], scenes[0].office.alice), locking=True, epoch=-1)
     other = begin_stream(scenes[1], scenes[1].office.alice)
 
     async def of() -> None:
@@ -166,6 +167,14 @@ def test_looks_that_hang_are_their_tenants_alone(
     run(of)
 
 
+@pytest.fixture
+def unknown_tenants(scenes: list[Scene], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every tenant that is made up have an epoch."""
+    real, ask = {scene.tenant_id for scene in scenes}, watch._epoch_of
+    monkeypatch.setattr(watch, "_epoch_of", lambda tenant: ask(tenant) if tenant in real else 1)
+
+
+@pytest.mark.usefixtures("unknown_tenants")
 def test_a_poll_waits_for_no_look(scenes: list[Scene]) -> None:
     stream = begin_stream(scenes[1], scenes[1].office.alice)
     over = threading.Event()
@@ -174,7 +183,7 @@ def test_a_poll_waits_for_no_look(scenes: list[Scene]) -> None:
         staying = asyncio.create_task(stream.ends())
         await asyncio.sleep(0.3)
         for tenant_id in [uuid4() for _ in range(8)] * watch.LOOKS_OF_ONE:
-            looks.append(asyncio.create_task(revoked(hangs, tenant_id=tenant_id, epoch=1)))
+            looks.append(asyncio.create_task(revoked(hangs, tenant_id=tenant_id, epoch=-1)))
         await asyncio.sleep(watch.SILENT_S + 0.5)
         assert not staying.done()
         staying.cancel()
@@ -190,6 +199,7 @@ def test_a_poll_waits_for_no_look(scenes: list[Scene]) -> None:
         over.set()
 
 
+@pytest.mark.usefixtures("unknown_tenants")
 def test_a_look_given_up_still_counts_until_its_thread_is_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -202,7 +212,7 @@ def test_a_look_given_up_still_counts_until_its_thread_is_done(
 
     async def of() -> None:
         for _ in range(5):
-            await revoked(hangs, tenant_id=tenant_id, epoch=1)
+            await revoked(hangs, tenant_id=tenant_id, epoch=-1)
 
     try:
         run(of)

@@ -28,8 +28,6 @@ POLL_S = 0.5
 SILENT_S = 2.0
 # With a poll's wait, still within two seconds of the commit.
 STANDS_S = 1.4
-# Before the first look, which would take its time from the model's being asked.
-FIRST_LOOK_S = 0.1
 # Threads of their own: an answer written by quoting keeps the loop's for seconds, and a poll waits for no look.
 _POLLS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="ambit-watch-poll")
 _LOOKS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="ambit-watch-look")
@@ -42,13 +40,11 @@ async def revoked(stands: Callable[[], bool], *, tenant_id: UUID, epoch: int) ->
 
     stands: asks for the clearance again, in a transaction of its own and in a thread; False or an error ends the
     wait. epoch: the tenant's, read BEFORE the clearance that the answer is made with: read after it, a revocation
-    between the two would go unseen. It is asked once soon after the beginning too.
+    between the two would go unseen. While it stays the same nothing is asked, however many answers begin.
     """
     with _watching(tenant_id) as watch:
-        await asyncio.sleep(FIRST_LOOK_S)
-        while await _still(stands, tenant_id):
-            seen = await watch.later_than(epoch)
-            if seen is None:
+        while (seen := await watch.later_than(epoch)) is not None:
+            if not await _still(stands, tenant_id):
                 return
             epoch = seen
 

@@ -45,8 +45,9 @@ class Bench:
     relay: Relay
 
     def sent(self) -> list[dict[str, Any]]:
-        """Return the bodies that Ambit sent to the model server since the last look."""
-        bodies = [json.loads(r.split(b"\r\n\r\n", 1)[1]) for r in self.relay.requests()]
+        """Return the bodies that Ambit sent to the model server since the last look, the whole ones."""
+        sent = [request.partition(b"\r\n\r\n")[2] for request in self.relay.requests()]
+        bodies = [json.loads(body) for body in sent if body.endswith(b"}")]
         self.forget_sent()
         return bodies
 
