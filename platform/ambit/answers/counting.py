@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import connection
 
@@ -16,6 +15,7 @@ from ambit.metering.services import close_use
 from ambit.metering.turns import turn
 from ambit.metering.types import Outcome
 from tenants.scope import tenant_scope
+from tenants.steps import in_step
 
 # Tokens, and whether the model's server counted them.
 Counted = tuple[Usage, bool]
@@ -38,7 +38,7 @@ async def close(tenant_id: UUID, use_id: UUID, counted: Counted, *, outcome: Out
     def write() -> None:
         close_now(tenant_id, use_id, counted, outcome=outcome)
 
-    await asyncio.shield(sync_to_async(write)())
+    await asyncio.shield(in_step(write))
 
 
 def close_now(tenant_id: UUID, use_id: UUID, counted: Counted, *, outcome: Outcome) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import Context, copy_context
+from typing import TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -21,6 +22,7 @@ from django.db import connection
 from tenants.queries import standing_epoch
 from tenants.scope import tenant_scope
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
@@ -51,8 +53,8 @@ async def revoked(stands: Callable[[], bool], *, tenant_id: UUID, epoch: int) ->
 
 async def _still(stands: Callable[[], bool], tenant_id: UUID) -> bool:
     try:
-        async with asyncio.timeout(STANDS_S):
-            return await _look(stands, tenant_id) is True
+        looking = asyncio.ensure_future(_look(stands, tenant_id))
+        return await _there_within(STANDS_S, looking) is True
     except Exception as error:  # noqa: BLE001 - whatever it is, nobody said yes
         logger.warning("answers.reach_unknown", extra={"error": type(error).__name__})
         return False
@@ -112,8 +114,7 @@ class _Watch:
                 began = loop.time()
                 asked = loop.run_in_executor(_POLLS, _epoch_of, self.tenant_id)
                 try:
-                    async with asyncio.timeout(heard + SILENT_S - began):
-                        self.epoch = await asked
+                    self.epoch = await _there_within(heard + SILENT_S - began, asked)
                     heard = began
                 except Exception as error:  # noqa: BLE001 - an outage, until it has lasted too long
                     logger.warning(
@@ -158,6 +159,20 @@ def _watching(tenant_id: UUID) -> Iterator[_Watch]:
             watch.task.cancel()
             if watches.get(tenant_id) is watch:
                 del watches[tenant_id]
+
+
+async def _there_within(limit_s: float, future: asyncio.Future[T]) -> T:
+    """Return what the future holds once it is there; raise TimeoutError where it is not by then.
+
+    What is there counts also where the loop was too busy to look in time: it has sent nothing meanwhile.
+    """
+    try:
+        await asyncio.wait({future}, timeout=limit_s)
+        if not future.done():
+            raise TimeoutError
+        return future.result()
+    finally:
+        future.cancel()
 
 
 def _epoch_of(tenant_id: UUID) -> int | None:

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http.response import HttpResponseBase
 from rest_framework.exceptions import ErrorDetail, ValidationError
@@ -29,6 +28,7 @@ from ambit.inference.embedding import embed_query
 from ambit.inference.types import Vector
 from ambit.metering.limits import Admission, admit
 from ambit.metering.types import Kind
+from tenants.steps import in_step
 
 T = TypeVar("T")
 # Not the loop's own, in which long answers are compared with their passages.
@@ -134,7 +134,7 @@ class AskingView(AsyncAmbitView):
         try:
             answer = await flow.generate(prepared, tell=tell, stands=partial(self.stands, prepared))
             try:
-                return await sync_to_async(self.save)(begun.slot, prepared, answer)
+                return await in_step(partial(self.save, begun.slot, prepared, answer))
             except BaseException:
                 await flow.count_unsaved(prepared, answer)
                 raise
@@ -224,7 +224,7 @@ class AskingView(AsyncAmbitView):
         return self.caller.key_id if self.caller else None
 
     async def _free(self, slot: idempotency.Slot | None) -> None:
-        await sync_to_async(self._free_now)(slot)
+        await in_step(partial(self._free_now, slot))
 
     def _free_now(self, slot: idempotency.Slot | None) -> None:
         """Let go of the request's Idempotency-Key: whoever repeats it need not wait for what is over."""
@@ -235,7 +235,7 @@ class AskingView(AsyncAmbitView):
 
 async def _to_its_end(step: Callable[[], T], *, undo: Callable[[T], None]) -> T:
     """Do a step off the loop; where its asker leaves meanwhile, let it end and undo it."""
-    task = asyncio.ensure_future(sync_to_async(step)())
+    task = asyncio.ensure_future(in_step(step))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

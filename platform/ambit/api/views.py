@@ -23,6 +23,7 @@ from ambit.api.requests import request_id_of
 from tenants.audit import has_recorded, record
 from tenants.ids import any_id
 from tenants.secrets import PresentedKey
+from tenants.steps import in_step
 
 REPLAYED_HEADER = "Idempotency-Replayed"
 HANDLERS = ("get", "post", "put", "patch", "delete")
@@ -203,7 +204,7 @@ class AsyncAmbitView(AmbitView):
         """Answer the request."""
         self._prepare(request, args, kwargs)
         try:
-            await sync_to_async(self._admit)()
+            await in_step(self._admit)
             response = await self._handler()(self.request, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 - the edge: every exception becomes a problem
             response = await sync_to_async(self.handle_exception)(error)

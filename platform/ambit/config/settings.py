@@ -168,7 +168,7 @@ def _database(url: str, *, pool: int = 0) -> dict[str, Any]:
 
 # The application's statements that each request sends are planned once a connection.
 AMBIT_PREPARED_STATEMENTS = env_bool("AMBIT_PREPARED_STATEMENTS", default=True)
-_POOL = env_int("AMBIT_DATABASE_POOL", default=8, minimum=0)
+AMBIT_DATABASE_POOL = env_int("AMBIT_DATABASE_POOL", default=8, minimum=0)
 DATABASES = {
     # The application: subject to every policy, owns nothing.
     "default": _database(
@@ -177,7 +177,7 @@ DATABASES = {
             "the application role's database",
             lambda: EMBEDDED.database_url("ambit_app"),
         ),
-        pool=_POOL,
+        pool=AMBIT_DATABASE_POOL,
     ),
 }
 # The other roles are configured only in the processes that need them: operator in the web process,

@@ -49,6 +49,8 @@ async def ask_ambit(
                 usage = json.loads(event.data)
             elif event.event == "error":
                 fault = json.loads(event.data)["code"]
+            elif event.event == "done" and json.loads(event.data)["withheld"]:
+                fault = "withheld"
     whole = time.perf_counter() - started
     n_tokens, n_cached = usage.get("completion_tokens", 0), usage.get("cached_tokens", 0)
     return Timed(first or whole, whole, n_tokens, n_cached, fault=fault, started=started)

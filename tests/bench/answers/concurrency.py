@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ def measure(bench: Bench, *, streams: list[int], max_tokens: int) -> None:
     print(f"\nconcurrency: {max_tokens} tokens each, on {psutil.cpu_count()} cores shared by all")
     print(
         f"{'streams':>8}{'faults':>8}{'Ambit tokens/s':>16}{'bare':>10}{'ratio':>8}"
-        f"{'first token, p50':>18}{'bare':>10}{'MB a stream':>13}"
+        f"{'first token, p50':>18}{'bare':>10}{'MB a stream':>13}{'CPU an answer':>15}"
     )
     for at_once in streams:
         asyncio.run(_one_size(bench, at_once, max_tokens))
@@ -41,6 +42,7 @@ async def _one_size(bench: Bench, at_once: int, max_tokens: int) -> None:
     web = _web_process(bench)
     before = web.memory_info().rss
     largest = before
+    worked = _cpu_s(bench)
 
     async def watch() -> None:
         nonlocal largest
@@ -53,6 +55,7 @@ async def _one_size(bench: Bench, at_once: int, max_tokens: int) -> None:
         ask = partial(ask_ambit, http, bench.asker.headers, max_tokens=max_tokens)
         ours, ours_s = await _timed([partial(ask, q) for q in asked], at_once)
         watching.cancel()
+    worked = _cpu_s(bench) - worked
     bodies = bench.sent()
     async with client(bench.relay.url) as http:
         asking = [partial(ask_bare, http, bench.server.key, body) for body in bodies[:n]]
@@ -64,7 +67,7 @@ async def _one_size(bench: Bench, at_once: int, max_tokens: int) -> None:
     print(
         f"{at_once:8}{faults:8}{ours_rate:16.0f}{bare_rate:10.0f}{ours_rate / bare_rate:8.2f}"
         f"{_median_first(ours):15.0f} ms{_median_first(bare):7.0f} ms"
-        f"{(largest - before) / 2**20 / at_once:13.2f}"
+        f"{(largest - before) / 2**20 / at_once:13.2f}{1000 * worked / n:12.0f} ms"
     )
     kinds = sorted({t.fault for t in ours if t.fault})
     if kinds:
@@ -80,6 +83,20 @@ async def _timed(asking: list[Any], at_once: int) -> tuple[list[Timed], float]:
 def _median_first(done: list[Timed]) -> float:
     times = sorted(1000 * t.first_s for t in done if not t.fault)
     return times[len(times) // 2] if times else float("nan")
+
+
+def _cpu_s(bench: Bench) -> float:
+    """Return the seconds that Ambit's processes have worked, the model server's aside."""
+    ours = psutil.Process().children(recursive=True)
+    if bench.server.process is not None:
+        served = psutil.Process(bench.server.process.pid)
+        ours = [p for p in ours if p != served and p not in served.children(recursive=True)]
+    total = 0.0
+    for process in ours:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 def _web_process(bench: Bench) -> psutil.Process:
