@@ -19,6 +19,9 @@ from tenants.queries import get_tenant
 from tests.database.revoking import Scene
 from tests.database.worlds import working
 
+# The epoch of an answer that was begun before the latest revocation: it looks at once.
+LONG_AGO = -1
+
 
 @dataclass(frozen=True)
 class Stream:

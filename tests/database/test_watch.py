@@ -29,13 +29,11 @@ from tenants.queries import get_tenant
 from tests.database.erasures import keep_from_workers
 from tests.database.private import superuser_url
 from tests.database.revoking import OTHERS, Scene, make_scene
-from tests.database.streams import Stream, apart, begin, in_thread, run
+from tests.database.streams import LONG_AGO, Stream, apart, begin, in_thread, run
 from tests.database.worlds import unit, working
 
 # What a stream may still say after the commit.
 AT_MOST_S = 2.0
-# Of an answer that was begun before the latest revocation.
-LONG_AGO = -1
 
 
 def take_bob_out(scene: Scene) -> None:

@@ -34,8 +34,8 @@ from tests.database.erasures import ask
 from tests.database.private import superuser_url
 from tests.database.readers import Begin
 from tests.database.revoking import Scene, make_scene
+from tests.database.streams import LONG_AGO, run
 from tests.database.streams import begin as begin_stream
-from tests.database.streams import run
 from tests.database.worlds import unit, working
 
 ANSWER = Answer(
@@ -116,9 +116,8 @@ def test_a_look_waits_for_nobody_and_saving_does(
     async def of() -> None:
         view = Asking()
         view.tenant_id = scene.tenant_id
-        epoch = prepared.salt_epoch
         streams = [
-            asyncio.create_task(revoked(stands, tenant_id=scene.tenant_id, epoch=epoch))
+            asyncio.create_task(revoked(stands, tenant_id=scene.tenant_id, epoch=LONG_AGO))
             for stands in [partial(flow._stands, prepared), partial(view.stands, prepared)] * 6
         ]
         await asyncio.sleep(watch.STANDS_S + 0.4)
@@ -134,12 +133,26 @@ def test_a_look_waits_for_nobody_and_saving_does(
     assert not saving.result().answer.withheld
 
 
+def test_saving_does_not_wait_for_ever(
+    scenes: list[Scene], held: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held.rollback()
+    scene = scenes[0]
+    prepared = prepared_for(scene, scene.office.bob)
+    statement = "SELECT id FROM corpus_document WHERE tenant_id = %s FOR NO KEY UPDATE"
+    held.execute(statement, [scene.tenant_id])
+    monkeypatch.setattr(flow, "SAVE_MS", 200)
+
+    with pytest.raises(OperationalError), working(scene.tenant_id):
+        flow.save(prepared=prepared, answer=ANSWER)
+
+
 def test_looks_that_hang_are_their_tenants_alone(
     scenes: list[Scene], held: psycopg.Connection
 ) -> None:
-    # They look at once, as after a revocation.
-    blocked = replace(begin_stream(scenes[0], scenes[0].office.alice), locking=True, epoch=-1)
-    other = begin_stream(scenes[1], scenes[1].office.alice)
+    # All look at once, as after a revocation.
+    blocked = replace(begin_stream(scenes[0], scenes[0].office.alice), locking=True, epoch=LONG_AGO)
+    other = replace(begin_stream(scenes[1], scenes[1].office.alice), epoch=LONG_AGO)
 
     async def of() -> None:
         # More than there are threads, and as many again once these were given up.
@@ -183,7 +196,7 @@ def test_a_poll_waits_for_no_look(scenes: list[Scene]) -> None:
         staying = asyncio.create_task(stream.ends())
         await asyncio.sleep(0.3)
         for tenant_id in [uuid4() for _ in range(8)] * watch.LOOKS_OF_ONE:
-            looks.append(asyncio.create_task(revoked(hangs, tenant_id=tenant_id, epoch=-1)))
+            looks.append(asyncio.create_task(revoked(hangs, tenant_id=tenant_id, epoch=LONG_AGO)))
         await asyncio.sleep(watch.SILENT_S + 0.5)
         assert not staying.done()
         staying.cancel()
@@ -212,7 +225,7 @@ def test_a_look_given_up_still_counts_until_its_thread_is_done(
 
     async def of() -> None:
         for _ in range(5):
-            await revoked(hangs, tenant_id=tenant_id, epoch=-1)
+            await revoked(hangs, tenant_id=tenant_id, epoch=LONG_AGO)
 
     try:
         run(of)

@@ -46,6 +46,8 @@ from tenants.statements import give_up_after
 
 # A look of the watch ends by then in the database too: its thread and connection are others' turn.
 LOOK_MS = 1000
+# So does keeping an answer: whoever holds its documents for longer keeps a connection of few from the others.
+SAVE_MS = 10_000
 
 
 class ReachChanged(Exception):
@@ -239,8 +241,9 @@ def save(*, prepared: Prepared, answer: Answer) -> SavedAnswer:
     """Ask for the clearance again and keep the answer and its count, in the tenant's scope.
 
     Where a passage it was made from is out of reach by now, the answer is withheld: the asker gets
-    an abstention, and that is what is kept.
+    an abstention, and that is what is kept. Raises OperationalError where its documents are held for long.
     """
+    give_up_after(SAVE_MS)
     # Before asking: of a turn that is destroyed after it, what it was made from is known, and before it is missed.
     earlier = services.made_from(prepared.turns, member_id=prepared.member_id)
     adapters = services.adapters_of(prepared.turns, member_id=prepared.member_id)
