@@ -24,11 +24,14 @@ from ambit.answers.queries import AnswerNotFound, get_answer
 from ambit.answers.recall import Recalled
 from ambit.answers.types import Answer, Question, SavedExchange, Usage
 from ambit.answers.watch import revoked
+from ambit.api import asking
 from ambit.api.asking import AskingView
 from ambit.api.permissions import Caller
 from ambit.config.settings import EMBEDDED
 from ambit.corpus.types import Clearance
 from tenants.holding import Scope
+from tenants.queries import get_tenant
+from tenants.services import bump_salt_epoch
 from tenants.statements import give_up_after
 from tests.database.erasures import ask
 from tests.database.private import superuser_url
@@ -131,6 +134,26 @@ def test_a_look_waits_for_nobody_and_saving_does(
     assert saving.waits(), "what is kept must not be hidden at the same moment"
     held.rollback()
     assert not saving.result().answer.withheld
+
+
+def test_what_is_revoked_before_the_caller_is_let_in_again_is_seen_by_the_watch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = make_scene()
+    view = Asking()
+    view.tenant_id = scene.tenant_id
+    monkeypatch.setattr(view, "begin_once", lambda: None)
+    monkeypatch.setattr(view, "question", lambda: Question("harbor"))
+    monkeypatch.setattr(view, "acting_member", lambda: scene.office.bob)
+
+    taken = view._take()
+    assert isinstance(taken, asking._Taken)
+    with working(scene.tenant_id):
+        before = get_tenant().salt_epoch
+        bump_salt_epoch()
+    prepared = view._prepare_answer(taken, "harbor", unit(0))
+
+    assert prepared.salt_epoch == taken.epoch == before
 
 
 def test_saving_does_not_wait_for_ever(

@@ -46,7 +46,7 @@ from tenants.statements import give_up_after
 
 # A look of the watch ends by then in the database too: its thread and connection are others' turn.
 LOOK_MS = 1000
-# So does keeping an answer: whoever holds its documents for longer keeps a connection of few from the others.
+# So does each statement that keeps an answer: who holds its documents for longer would keep a connection from others.
 SAVE_MS = 10_000
 
 
@@ -61,6 +61,7 @@ class Prepared:
     tenant_id: UUID
     member_id: UUID
     question: Question
+    # No later than the clearance, nor than the caller's being let in: what raises it since is looked at.
     salt_epoch: int
     cache_salt: str = field(repr=False)
     brief: Brief = field(repr=False)
@@ -92,10 +93,13 @@ def prepare(
     kind: Kind = "answer",
     recalled: Recalled | None = None,
     looked_for: str | None = None,
+    epoch: int | None = None,
 ) -> Prepared:
     """Find what the member may see that bears on the question, in the tenant's scope.
 
-    looked_for: the question as it stands alone, where it follows on others. Raises AdapterNotFound.
+    looked_for: the question as it stands alone, where it follows on others. epoch: the tenant's, from a
+    transaction that ended before the caller of this one was let in; a key revoked between the two would
+    otherwise go unseen while the answer is written. Raises AdapterNotFound.
     """
     # Before the clearance: what is revoked between the two must not be cached under the newer epoch.
     tenant = get_tenant()
@@ -139,7 +143,7 @@ def prepare(
         tenant_id=tenant.pk,
         member_id=member_id,
         question=question,
-        salt_epoch=tenant.salt_epoch,
+        salt_epoch=tenant.salt_epoch if epoch is None else epoch,
         cache_salt=cache_salt(clearance=clearance, epoch=tenant.salt_epoch),
         brief=brief,
         turns=kept,

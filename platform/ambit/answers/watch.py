@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.5
 # For so long the database may not answer before nothing is certain any more.
 SILENT_S = 2.0
+# But after an answer to which the loop itself came late, having sent nothing meanwhile, so long is left for the next.
+SHORTEST_S = 0.5
 # With a poll's wait, still within two seconds of the commit.
 STANDS_S = 1.4
 # Threads of their own: an answer written by quoting keeps the loop's for seconds, and a poll waits for no look.
@@ -115,7 +117,7 @@ class _Watch:
                 asked = loop.run_in_executor(_POLLS, _epoch_of, self.tenant_id)
                 try:
                     self.epoch = await _there_within(heard + SILENT_S - began, asked)
-                    heard = began
+                    heard = max(began, loop.time() - SILENT_S + SHORTEST_S)
                 except Exception as error:  # noqa: BLE001 - an outage, until it has lasted too long
                     logger.warning(
                         "answers.watch_unanswered", extra={"error": type(error).__name__}

@@ -137,7 +137,8 @@ class AnswersView(AskingView):
         """Answer a question from the passages the member may see, or say that nothing there does."""
         asked = self.body(AnswerInput)
         streams = bool(asked["stream"])
-        begun = await self.begin(alone=None if asked["conversation"] else asked["question"])
+        is_alone = asked["retrieval"] and not asked["conversation"]
+        begun = await self.begin(alone=asked["question"] if is_alone else None)
         if isinstance(begun, HttpResponseBase):
             return _replayed_as_stream(begun) if streams else begun
         if streams:

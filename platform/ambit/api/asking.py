@@ -24,13 +24,17 @@ from ambit.answers.structured import check_schema
 from ambit.answers.types import Answer, Question, Tell
 from ambit.api import idempotency
 from ambit.api.views import AsyncAmbitView
-from ambit.inference.embedding import embed_query
+from ambit.inference.embedding import QUERY_DEADLINE_S, EmbeddingUnavailable, embed_query
 from ambit.inference.types import Vector
 from ambit.metering.limits import Admission, admit
 from ambit.metering.types import Kind
+from tenants.queries import get_tenant
+from tenants.statements import give_up_after
 from tenants.steps import in_step
 
 T = TypeVar("T")
+# Who holds a document for longer must not keep the places of the others: each statement ends by then.
+STEP_MS = 10_000
 # Not the loop's own, in which long answers are compared with their passages.
 _EMBEDDING = ThreadPoolExecutor(max_workers=8, thread_name_prefix="ambit-embed")
 # Undoes what a step made for somebody who had left; a request's own thread may be gone with it.
@@ -52,6 +56,8 @@ class _Taken:
     slot: idempotency.Slot | None
     question: Question
     recalled: Recalled | None
+    # The tenant's, from before the caller is let in again to have it answered.
+    epoch: int
 
 
 class _Vector:
@@ -62,11 +68,21 @@ class _Vector:
         self._text = ahead
         self._found = None if ahead is None else self._embed(ahead)
 
-    def of(self, text: str) -> asyncio.Future[Vector]:
-        """Return the vector of a text, once it is there; raises as embed_query."""
-        if self._found is not None and text == self._text:
-            return self._found
-        return self._embed(text)
+    async def of(self, text: str) -> Vector:
+        """Return the vector of a text within the time of a query, its wait for a thread too; raises as embed_query."""
+        if self._found is None or text != self._text:
+            self.forget()
+            self._found = self._embed(text)
+        try:
+            async with asyncio.timeout(QUERY_DEADLINE_S):
+                return await self._found
+        except TimeoutError:
+            raise EmbeddingUnavailable(reason="slow") from None
+
+    def forget(self) -> None:
+        """Begin no more with what nobody waits for."""
+        if self._found is not None:
+            self._found.cancel()
 
     def _embed(self, text: str) -> asyncio.Future[Vector]:
         found = asyncio.get_running_loop().run_in_executor(
@@ -113,8 +129,13 @@ class AskingView(AsyncAmbitView):
             takes_tokens=bool(settings.AMBIT_VLLM_URL),
         )
         vector = _Vector(alone)
-        taken = await _to_its_end(self._take, undo=self._untake)
+        try:
+            taken = await _to_its_end(self._take, undo=self._untake)
+        except BaseException:
+            vector.forget()
+            raise
         if isinstance(taken, HttpResponseBase):
+            vector.forget()
             return taken
         try:
             looked_for = taken.question.text
@@ -124,6 +145,7 @@ class AskingView(AsyncAmbitView):
             prepare = partial(self._prepare_answer, taken, looked_for, embedding)
             return Begun(taken.slot, await _to_its_end(prepare, undo=flow.give_up))
         except BaseException:
+            vector.forget()
             await asyncio.shield(self._free(taken.slot))
             raise
 
@@ -134,7 +156,7 @@ class AskingView(AsyncAmbitView):
         try:
             answer = await flow.generate(prepared, tell=tell, stands=partial(self.stands, prepared))
             try:
-                return await in_step(partial(self.save, begun.slot, prepared, answer))
+                return await in_step(partial(self.save, begun.slot, prepared, answer), patient=True)
             except BaseException:
                 await flow.count_unsaved(prepared, answer)
                 raise
@@ -178,9 +200,11 @@ class AskingView(AsyncAmbitView):
             slot = self.begin_once()
             if isinstance(slot, idempotency.Earlier):
                 return self.replayed(slot)
+            give_up_after(STEP_MS)
             question = self.question()
             _refuse_what_cannot_be(question)
-            return _Taken(slot, question, self._recalled(question))
+            epoch = get_tenant().salt_epoch
+            return _Taken(slot, question, self._recalled(question), epoch)
 
     def _untake(self, taken: HttpResponseBase | _Taken) -> None:
         if isinstance(taken, _Taken):
@@ -210,6 +234,7 @@ class AskingView(AsyncAmbitView):
         self, taken: _Taken, looked_for: str, embedding: Vector | None
     ) -> flow.Prepared:
         with self.in_scope():
+            give_up_after(STEP_MS)
             return flow.prepare(
                 member_id=self.acting_member(),
                 key_id=self._key_id(),
@@ -218,13 +243,14 @@ class AskingView(AsyncAmbitView):
                 embedding=embedding,  # type: ignore[arg-type]  # a float32 array is a sequence of floats
                 recalled=taken.recalled,
                 looked_for=looked_for,
+                epoch=taken.epoch,
             )
 
     def _key_id(self) -> UUID | None:
         return self.caller.key_id if self.caller else None
 
     async def _free(self, slot: idempotency.Slot | None) -> None:
-        await in_step(partial(self._free_now, slot))
+        await in_step(partial(self._free_now, slot), patient=True)
 
     def _free_now(self, slot: idempotency.Slot | None) -> None:
         """Let go of the request's Idempotency-Key: whoever repeats it need not wait for what is over."""

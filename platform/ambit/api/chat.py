@@ -85,9 +85,8 @@ class CompletionsView(OpenAiView, AskingView):
         """Answer the last question of a chat from the passages the member may see."""
         asked = self.body(CompletionInput)
         said: Said = asked["messages"]
-        begun = await self.begin(
-            alone=None if asked["conversation"] or said.earlier else said.question
-        )
+        is_alone = asked["retrieval"] and not (asked["conversation"] or said.earlier)
+        begun = await self.begin(alone=said.question if is_alone else None)
         if isinstance(begun, HttpResponseBase):
             return begun
         if asked["stream"]:

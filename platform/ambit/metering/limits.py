@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from uuid import UUID
 
+from asgiref.sync import sync_to_async
 from django.db import connection
 from django.utils import timezone
 
@@ -30,7 +30,6 @@ from ambit.metering.buckets import (
 from ambit.metering.queries import get_limits, next_month, tokens_used
 from ambit.metering.types import Limits
 from tenants.scope import tenant_scope
-from tenants.steps import in_step
 
 # What the operator sets counts everywhere after so long.
 FRESH_S = 5.0
@@ -74,7 +73,7 @@ async def admit(
 
     takes_tokens: whether a model will be asked, so that a spent quota refuses. NEVER call it inside a transaction.
     """
-    return await in_step(partial(_admit, tenant_id, member_id, takes_tokens=takes_tokens))
+    return await sync_to_async(_admit)(tenant_id, member_id, takes_tokens=takes_tokens)
 
 
 async def tokens_left(tenant_id: UUID) -> int | None:
@@ -82,7 +81,7 @@ async def tokens_left(tenant_id: UUID) -> int | None:
 
     What is under way counts with its prompts' estimates.
     """
-    return await in_step(partial(_tokens_left, tenant_id))
+    return await sync_to_async(_tokens_left)(tenant_id)
 
 
 def forget_limits(tenant_id: UUID) -> None:
