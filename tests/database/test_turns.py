@@ -244,8 +244,10 @@ def test_many_that_come_and_go_never_hold_more_than_there_are(redis: Any) -> Non
         async with turn(tenant_id):
             at_work += 1
             most = max(most, at_work)
-            await asyncio.sleep(0.002 * (n % 5))
-            at_work -= 1
+            try:
+                await asyncio.sleep(0.002 * (n % 5))
+            finally:
+                at_work -= 1
 
     async def run() -> None:
         tenants = [uuid4() for _ in range(8)]
