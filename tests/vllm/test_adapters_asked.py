@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.vllm.server import MODEL
 from tests.vllm.world import QUESTION, Place, World
 
 LOADED_WITHIN_S = 90
@@ -58,7 +59,7 @@ def _asked(place: Place, who: Any, **more: Any) -> Any:
 
 
 def test_an_adapter_is_asked_by_a_name_of_ours(world: World, trained: Trained) -> None:
-    assert trained.served_name not in {trained.id, "ours", world.sent()[0]["model"]}
+    assert trained.served_name not in {trained.id, "ours", MODEL}
     assert trained.served_name.replace("-", "").isalnum()
 
 

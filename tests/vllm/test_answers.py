@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from tests.vllm.server import MODEL
 from tests.vllm.world import QUESTION, World
 
 
@@ -43,5 +44,5 @@ def test_what_is_sent_names_no_tenant_member_or_document(world: World) -> None:
     body = world.sent()[-1]
     text = json.dumps(body)
 
-    assert body["model"] == world.sent()[0]["model"]
+    assert body["model"] == MODEL
     assert not any(prefix in text for prefix in ("ten_", "mem_", "doc_", "chk_"))
