@@ -72,12 +72,12 @@ class ServerDidNotStart(RuntimeError):
 
 
 @dataclass(frozen=True)
-class VllmServer:
+class ModelServer:
+    """A model server, whoever runs it."""
+
     url: str
     key: str
     model: str
-    process: subprocess.Popen[bytes] = field(repr=False)
-    log: Path = field(repr=False)
 
     def metric(self, name: str) -> float:
         return self._metrics(name)[name]
@@ -111,6 +111,14 @@ class VllmServer:
             assert waited < limit_s, f"{name} is {now}, not {wanted}"
             time.sleep(0.05)
         return time.monotonic() - started
+
+
+@dataclass(frozen=True)
+class VllmServer(ModelServer):
+    """One that we started, and stop."""
+
+    process: subprocess.Popen[bytes] = field(repr=False)
+    log: Path = field(repr=False)
 
     def kill(self) -> None:
         """Kill the server and its engine; a second time does nothing."""

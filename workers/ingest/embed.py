@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ambit.corpus.ingest import StoredChunk, Vector, known_vectors, mark_progress
+from ambit.corpus.ingest import StoredChunk, known_vectors, mark_progress
+from ambit.corpus.types import Embedding
 from ambit.inference.embedding import embed_passages
 from ambit.jobs.services import Claim
 from workers.ingest.types import ChunkSpan
@@ -15,7 +16,7 @@ def embed(held: Claim, *, spans: Sequence[ChunkSpan], texts: Sequence[str]) -> l
 
     Raises EmbeddingUnavailable, EmbeddingRefused, NothingToDo, ClaimLost.
     """
-    vectors: dict[str, Vector] = dict(known_vectors(held, texts=texts))
+    vectors: dict[str, Embedding] = dict(known_vectors(held, texts=texts))
     missing = [text for text in dict.fromkeys(texts) if text not in vectors]
     n_known = len(texts) - len(missing)
 

@@ -33,7 +33,7 @@ from ambit.answers.retrieve import retrieve, still_visible
 from ambit.answers.sealing import cache_salt
 from ambit.answers.types import Answer, Question, SavedExchange, Tell, nobody
 from ambit.answers.watch import revoked
-from ambit.corpus.types import Clearance, Passage
+from ambit.corpus.types import Clearance, Embedding, Passage
 from ambit.inference.tokens import context_tokens
 from ambit.metering import services as metering
 from ambit.metering.limits import QuotaSpent, tokens_left
@@ -88,7 +88,7 @@ def prepare(
     *,
     member_id: UUID,
     question: Question,
-    embedding: Sequence[float] | None,
+    embedding: Embedding | None,
     key_id: UUID | None = None,
     kind: Kind = "answer",
     recalled: Recalled | None = None,
@@ -300,7 +300,7 @@ def _found(
     question: Question,
     *,
     clearance: Clearance,
-    embedding: Sequence[float] | None,
+    embedding: Embedding | None,
     looked_for: str | None,
 ) -> list[Passage]:
     if not question.retrieves or embedding is None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ambit.answers.types import Route as Route
 from ambit.corpus.queries import visible_documents
 from ambit.corpus.search import MAX_K, search
-from ambit.corpus.types import UNFILTERED, Clearance, Filters, Passage
+from ambit.corpus.types import UNFILTERED, Clearance, Embedding, Filters, Passage
 
 # Each is a search of its own.
 MAX_ROUTES = 20
@@ -18,7 +18,7 @@ def retrieve(
     *,
     clearance: Clearance,
     question: str,
-    embedding: Sequence[float],
+    embedding: Embedding,
     k: int,
     filters: Filters = UNFILTERED,
     routes: Sequence[Route] | None = None,
@@ -55,7 +55,7 @@ def _along(
     *,
     clearance: Clearance,
     question: str,
-    embedding: Sequence[float],
+    embedding: Embedding,
     filters: Filters,
 ) -> list[Passage]:
     """Ask each route by itself under the one clearance, and merge what they give.

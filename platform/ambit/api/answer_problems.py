@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ambit.answers.flow import ReachChanged
-from ambit.api.asking import ModelNeeded, ModelNotFound
+from ambit.api.asking import AnswerNotKept, ModelNeeded, ModelNotFound
 from ambit.api.problem import Problem
 from ambit.inference.vllm import ContextOverflow, GenerationRefused, SchemaNotServed
 
@@ -24,11 +24,18 @@ ANSWER_PROBLEMS: dict[type[BaseException], Problem] = {
         "What you may see changed",
         "It changed while this answer was being written: ask again.",
     ),
+    AnswerNotKept: Problem(
+        503,
+        "answer_not_kept",
+        "The answer could not be kept",
+        "It was written, and its tokens count, but the database did not take it, and what is not kept is not given."
+        " Ask again in a while; if it goes on, tell the operator the request_id.",
+    ),
     SchemaNotServed: Problem(
         400,
         "schema_not_served",
         "The model server cannot write to this schema",
-        "It refuses something in the schema, such as `multipleOf` or `uniqueItems`. Make the schema simpler.",
+        "It refuses something in the schema, such as `multipleOf`. Make the schema simpler.",
     ),
     ContextOverflow: Problem(
         400,

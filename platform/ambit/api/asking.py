@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.http.response import HttpResponseBase
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
@@ -43,6 +44,10 @@ _LATE = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ambit-undo")
 
 class ModelNeeded(ValueError):
     """What was asked for takes a language model, and none is configured."""
+
+
+class AnswerNotKept(RuntimeError):
+    """The answer was written and counted, but the database did not take it; what is not kept is not given."""
 
 
 class ModelNotFound(LookupError):
@@ -157,8 +162,10 @@ class AskingView(AsyncAmbitView):
             answer = await flow.generate(prepared, tell=tell, stands=partial(self.stands, prepared))
             try:
                 return await in_step(partial(self.save, begun.slot, prepared, answer), patient=True)
-            except BaseException:
+            except BaseException as error:
                 await flow.count_unsaved(prepared, answer)
+                if isinstance(error, OperationalError | InterfaceError):
+                    raise AnswerNotKept from error
                 raise
         except BaseException:
             await asyncio.shield(self._free(begun.slot))
@@ -240,7 +247,7 @@ class AskingView(AsyncAmbitView):
                 key_id=self._key_id(),
                 kind=self.asks,
                 question=taken.question,
-                embedding=embedding,  # type: ignore[arg-type]  # a float32 array is a sequence of floats
+                embedding=embedding,
                 recalled=taken.recalled,
                 looked_for=looked_for,
                 epoch=taken.epoch,

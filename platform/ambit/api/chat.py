@@ -34,7 +34,7 @@ from ambit.answers.types import (
     nobody,
 )
 from ambit.api.answers import ASKS, citations_of
-from ambit.api.asking import AskingView, Begun, ModelNotFound, read_schema
+from ambit.api.asking import AnswerNotKept, AskingView, Begun, ModelNotFound, read_schema
 from ambit.api.chat_shapes import CompletionInput, CompletionOutput, ModelOutput, ModelsOutput, Said
 from ambit.api.filters import read_filters
 from ambit.api.permissions import Policy
@@ -51,7 +51,7 @@ MODEL = "ambit"
 DONE = b"data: [DONE]\n\n"
 
 
-NOT_AGAIN = (GenerationRefused, GenerationTimedOut, NotJson, SchemaNotMet)
+NOT_AGAIN = (AnswerNotKept, GenerationRefused, GenerationTimedOut, NotJson, SchemaNotMet)
 
 
 class OpenAiView(AmbitView):

@@ -96,7 +96,7 @@ class SearchView(AmbitView):
             passages = search(
                 clearance=clearance,
                 query=asked["query"],
-                embedding=vector,  # type: ignore[arg-type]  # a float32 array is a sequence of floats
+                embedding=vector,
                 k=asked["k"],
                 mode=asked["mode"],
                 filters=read_filters(

@@ -14,7 +14,6 @@ from uuid import UUID
 import numpy as np
 from django.conf import settings
 from django.utils import timezone
-from numpy.typing import NDArray
 from pgvector import HalfVector
 
 from ambit.corpus.identifiers import Mention as Found
@@ -30,6 +29,7 @@ from ambit.corpus.models import (
     State,
     Version,
 )
+from ambit.corpus.types import Embedding
 from ambit.corpus.vault import Vault, vault_of
 from ambit.files.store import FileName, read, remove, write
 from ambit.jobs.services import Claim, finish, hold, put_back
@@ -38,7 +38,6 @@ from tenants.audit import record
 from tenants.ids import uuid7
 from tenants.scope import audience_scope, current_tenant_id, tenant_scope
 
-Vector = Sequence[float] | NDArray[np.float32]
 BATCH_ROWS = 500
 # A document with more counts as one that was not looked through.
 MAX_MENTIONS = 10_000
@@ -92,7 +91,7 @@ class StoredChunk:
     section: str = field(repr=False)
     text: str = field(repr=False)
     embedded_text: str = field(repr=False)
-    vector: Vector = field(repr=False)
+    vector: Embedding = field(repr=False)
 
 
 def open_source(held: Claim) -> Source:

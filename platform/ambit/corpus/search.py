@@ -12,7 +12,6 @@ what a walk along the tenant's own graph can miss.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,15 @@ from django.db import connection
 from ambit.corpus.filters import conditions_on_documents
 from ambit.corpus.lexemes import MOST_OF_A_WORD, words_asked
 from ambit.corpus.queries import reading
-from ambit.corpus.types import UNFILTERED, WORD_DIMENSIONS, Clearance, Filters, Mode, Passage
+from ambit.corpus.types import (
+    UNFILTERED,
+    WORD_DIMENSIONS,
+    Clearance,
+    Embedding,
+    Filters,
+    Mode,
+    Passage,
+)
 from ambit.corpus.vault import open_vault
 from tenants.scope import current_tenant_id
 from tenants.statements import run_prepared
@@ -175,7 +182,7 @@ def search(
     *,
     clearance: Clearance,
     query: str,
-    embedding: Sequence[float] | None,
+    embedding: Embedding | None,
     k: int,
     mode: Mode = "hybrid",
     filters: Filters = UNFILTERED,

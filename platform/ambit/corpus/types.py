@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
 
 # type "/" subtype, both restricted names of RFC 6838, section 4.2.
 MEDIA_TYPE = re.compile(r"[A-Za-z0-9][\w!#$&^.+-]{0,126}/[A-Za-z0-9][\w!#$&^.+-]{0,126}", re.ASCII)
@@ -15,6 +18,8 @@ Mode = Literal["hybrid", "vector", "text"]
 # Of the words' sparse vectors: as many as pgvector's type can have.
 WORD_DIMENSIONS = 1_000_000_000
 Scalar = str | int | float | bool
+# A text's vector, of length one.
+Embedding = Sequence[float] | NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from ambit.config.runtime.supervisor import Stack
 from tests.bench.answers import concurrency, metering, overhead
 from tests.bench.service import Api, Service, Tenant
 from tests.vllm import environment
-from tests.vllm.server import Relay, VllmServer, running_server
+from tests.vllm.server import ModelServer, Relay, running_server
 
 PARTS = ("overhead", "concurrency", "metering")
 # Of a machine with no GPU: as many as the streams measured, where the tests' server takes four.
@@ -41,7 +41,7 @@ class Bench:
     member: str
     collection: str
     url: str
-    server: VllmServer
+    server: ModelServer
     relay: Relay
 
     def sent(self) -> list[dict[str, Any]]:
@@ -130,12 +130,12 @@ def _bench(given: argparse.Namespace) -> Iterator[Bench]:
 
 
 @contextmanager
-def _server(given: argparse.Namespace, folder: Path) -> Iterator[VllmServer]:
+def _server(given: argparse.Namespace, folder: Path) -> Iterator[ModelServer]:
     if given.vllm:
         if not given.model:
             raise SystemExit("--vllm needs --model, the name that the server serves")
         key = os.environ.get("VLLM_API_KEY", "")
-        yield VllmServer(given.vllm.rstrip("/"), key, given.model, None, folder)  # type: ignore[arg-type]  # not ours to stop
+        yield ModelServer(given.vllm.rstrip("/"), key, given.model)
         return
     environment.make()
     (folder / "server").mkdir()

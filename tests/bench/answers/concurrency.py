@@ -13,6 +13,7 @@ import psutil
 from tests.bench.answers.asking import Timed, all_at_once, ask_ambit, ask_bare, client
 from tests.bench.service import upload_texts, wait_until_final
 from tests.bench.texts import questions
+from tests.vllm.server import VllmServer
 
 if TYPE_CHECKING:
     from tests.bench.answers.__main__ import Bench
@@ -88,7 +89,7 @@ def _median_first(done: list[Timed]) -> float:
 def _cpu_s(bench: Bench) -> float:
     """Return the seconds that Ambit's processes have worked, the model server's aside."""
     ours = psutil.Process().children(recursive=True)
-    if bench.server.process is not None:
+    if isinstance(bench.server, VllmServer):
         served = psutil.Process(bench.server.process.pid)
         ours = [p for p in ours if p != served and p not in served.children(recursive=True)]
     total = 0.0
