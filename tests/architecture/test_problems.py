@@ -39,6 +39,7 @@ NOT_ANSWERED = {
     "ambit.inference.operating.ReplicaFailed": "of the workers",
     "ambit.inference.lora.AdapterNotLoaded": "of the workers",
     "ambit.inference.tokens.TokenizerUnusable": "a fault of the settings",
+    "ambit.answers.watch.ReachLost": "told as an answer that is withheld",
     "ambit.answers.policies.PolicyRefused": "the API's shapes and the page's form refuse it before",
     "ambit.answers.prompt.NoPassages": "a fault: an answer from nothing is never asked for",
     "ambit.audit.bucket.BucketFailed": "of keep_audit, which no request runs",

@@ -24,7 +24,9 @@ from ambit.answers.structured import (
 )
 from tests.injection.shapes import ACTIVE, SHAPES
 
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
 PERSON: dict[str, Any] = {
+    "$schema": DRAFT,
     "type": "object",
     "properties": {
         "name": {"type": "string"},
@@ -137,6 +139,12 @@ def test_blanks_after_a_whole_value_are_no_fault() -> None:
         ),
         ({"$ref": "#/properties", "properties": {"pattern": {}}}, "reference", "/$ref"),
         ({"type": "array", "uniqueItems": True}, "keyword", "/uniqueItems"),
+        ({"unevaluatedProperties": False}, "keyword", "/unevaluatedProperties"),
+        ({"items": {"unevaluatedItems": False}}, "keyword", "/items/unevaluatedItems"),
+        ({"not": {"$schema": DRAFT}}, "keyword", "/not/$schema"),
+        ({"$schema": {"type": "object"}}, "not_a_schema", "/$schema"),
+        ({"$schema": {}, "$ref": "#/$schema"}, "not_a_schema", "/$schema"),
+        (nested(100_000), "too_deep", None),
     ],
 )
 def test_a_schema_that_is_refused_says_why_and_where(
@@ -171,7 +179,20 @@ def test_references_that_double_end_at_once() -> None:
     wide: dict[str, Any] = {"items": {"allOf": [{}] * 8000}}
     deep = '{"a":' * 60 + "1" + "}" * 60
 
-    for hostile, text in ((schema, '{"a": 1}'), (growing, deep), (wide, json.dumps([0] * 2000))):
+    # What names a draft is checked by that draft's own class, unless it is kept from it.
+    dialect = {"$schema": DRAFT, **schema}
+    round_about = {
+        "$schema": DRAFT,
+        "properties": {"a": {"allOf": [{"$ref": "#"}] * 2}},
+    }
+
+    for hostile, text in (
+        (schema, '{"a": 1}'),
+        (growing, deep),
+        (wide, json.dumps([0] * 2000)),
+        (dialect, '{"a": 1}'),
+        (round_about, deep),
+    ):
         check_schema(hostile)
         before = time.process_time()
         with pytest.raises(SchemaRefused) as raised:

@@ -17,9 +17,7 @@ from ambit.metering.types import Outcome
 from tenants.scope import tenant_scope
 from tenants.steps import in_step
 
-# Tokens, and whether the model's server counted them.
-Counted = tuple[Usage, bool]
-NOTHING: Counted = (Usage(), True)
+NOTHING = Usage()
 
 
 @asynccontextmanager
@@ -32,33 +30,25 @@ async def turn_of(tenant_id: UUID) -> AsyncIterator[int]:
         yield place.priority
 
 
-async def close(tenant_id: UUID, use_id: UUID, counted: Counted, *, outcome: Outcome) -> None:
+async def close(tenant_id: UUID, use_id: UUID, usage: Usage, *, outcome: Outcome) -> None:
     """Count what was used, also where whoever asked has gone."""
 
     def write() -> None:
-        close_now(tenant_id, use_id, counted, outcome=outcome)
+        close_now(tenant_id, use_id, usage, outcome=outcome)
 
     await asyncio.shield(in_step(write, patient=True))
 
 
-def close_now(tenant_id: UUID, use_id: UUID, counted: Counted, *, outcome: Outcome) -> None:
+def close_now(tenant_id: UUID, use_id: UUID, usage: Usage, *, outcome: Outcome) -> None:
     """Count what was used, in a transaction of its own."""
     try:
         with tenant_scope(tenant_id):
-            count(use_id, counted, outcome=outcome)
+            count(use_id, usage, outcome=outcome)
     finally:
         if not connection.in_atomic_block:
             connection.close()
 
 
-def count(use_id: UUID, counted: Counted, *, outcome: Outcome) -> None:
+def count(use_id: UUID, usage: Usage, *, outcome: Outcome) -> None:
     """Close a use, in the tenant's scope; what is closed stays as it was closed."""
-    usage, exact = counted
-    close_use(
-        use_id,
-        prompt_tokens=usage.prompt_tokens,
-        cached_tokens=usage.cached_tokens,
-        completion_tokens=usage.completion_tokens,
-        exact=exact,
-        outcome=outcome,
-    )
+    close_use(use_id, **usage.counts, exact=usage.exact, outcome=outcome)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID
 
@@ -26,13 +26,13 @@ from ambit.answers import services
 from ambit.answers.cite import cite
 from ambit.answers.conversations import seen_among, still_seen
 from ambit.answers.counting import NOTHING, close, close_now, count, turn_of
-from ambit.answers.generate import Brief, Spent, as_usage, write
+from ambit.answers.generate import Brief, Spent, write
 from ambit.answers.policies import prompt_policy
 from ambit.answers.recall import Recalled, turns_of
 from ambit.answers.retrieve import retrieve, still_visible
 from ambit.answers.sealing import cache_salt
 from ambit.answers.types import Answer, Question, SavedExchange, Tell, nobody
-from ambit.answers.watch import revoked
+from ambit.answers.watch import LOOK_MS, ReachLost, while_it_stands
 from ambit.corpus.types import Clearance, Embedding, Passage
 from ambit.inference.tokens import context_tokens
 from ambit.metering import services as metering
@@ -44,9 +44,7 @@ from tenants.queries import get_tenant
 from tenants.scope import tenant_scope
 from tenants.statements import give_up_after
 
-# A look of the watch ends by then in the database too: its thread and connection are others' turn.
-LOOK_MS = 1000
-# So does each statement that keeps an answer: who holds its documents for longer would keep a connection from others.
+# Each statement that keeps an answer ends by then: waiting for its documents keeps a connection from others.
 SAVE_MS = 10_000
 
 
@@ -66,6 +64,8 @@ class Prepared:
     cache_salt: str = field(repr=False)
     brief: Brief = field(repr=False)
     turns: tuple[SavedExchange, ...] = field(repr=False)
+    # Of the conversation's turns that the asker could see when asking, some are out of reach by now.
+    has_lost_turns: bool
     adapter: ServedAdapter | None
     # The count that is open for it: what the model does is noted there, come what may.
     use_id: UUID
@@ -97,7 +97,8 @@ def prepare(
 ) -> Prepared:
     """Find what the member may see that bears on the question, in the tenant's scope.
 
-    looked_for: the question as it stands alone, where it follows on others. epoch: the tenant's, from a
+    looked_for: the question as it stands alone, where it follows on others. embedding: its vector; without it
+    passages are found by words alone, as where earlier turns are lost by now. epoch: the tenant's, from a
     transaction that ended before the caller of this one was let in; a key revoked between the two would
     otherwise go unseen while the answer is written. Raises AdapterNotFound.
     """
@@ -108,8 +109,10 @@ def prepare(
     # Anew: a model may have thought between, and what was seen then may be out of reach now.
     kept = seen_among(recalled.kept, clearance=clearance) if recalled else ()
     turns = turns_of(recalled, kept) if recalled else ()
-    if recalled and len(kept) < len(recalled.kept):
-        looked_for = None
+    has_lost_turns = recalled is not None and len(kept) < len(recalled.kept)
+    if has_lost_turns:
+        # What was looked for, and its vector, may say what the lost ones said.
+        looked_for = embedding = None
     started = time.perf_counter()
     passages = _found(question, clearance=clearance, embedding=embedding, looked_for=looked_for)
     retrieval_ms = round(1000 * (time.perf_counter() - started))
@@ -147,6 +150,7 @@ def prepare(
         cache_salt=cache_salt(clearance=clearance, epoch=tenant.salt_epoch),
         brief=brief,
         turns=kept,
+        has_lost_turns=has_lost_turns,
         adapter=adapter,
         use_id=use_id,
     )
@@ -169,7 +173,7 @@ async def generate(
             prepared, writing, spent=spent, stands=stands or partial(_stands, prepared)
         )
     except BaseException as error:
-        await close(prepared.tenant_id, prepared.use_id, spent.counted, outcome=_outcome(error))
+        await close(prepared.tenant_id, prepared.use_id, spent.usage, outcome=_outcome(error))
         raise
 
 
@@ -203,20 +207,12 @@ async def _while_it_stands(
     """Return what is written, or nothing of it once the asker's reach no longer covers it."""
     if not settings.AMBIT_VLLM_URL:
         return await writing
-    written = asyncio.ensure_future(writing)
-    lost = asyncio.ensure_future(
-        revoked(stands, tenant_id=prepared.tenant_id, epoch=prepared.salt_epoch)
-    )
     try:
-        await asyncio.wait({written, lost}, return_when=asyncio.FIRST_COMPLETED)
-        if written.done():
-            return written.result()
-        lost.result()
-    finally:
-        for task in (written, lost):
-            task.cancel()
-        await asyncio.gather(written, lost, return_exceptions=True)
-    return services.nothing_given(generator="vllm", usage=as_usage(spent.usage))
+        return await while_it_stands(
+            writing, stands=stands, tenant_id=prepared.tenant_id, epoch=prepared.salt_epoch
+        )
+    except ReachLost:
+        return services.nothing_given(generator="vllm", usage=spent.usage)
 
 
 def still_covered(prepared: Prepared, *, locking: bool = True) -> bool:
@@ -256,7 +252,7 @@ def save(*, prepared: Prepared, answer: Answer) -> SavedAnswer:
     given = recheck(prepared=prepared, answer=answer)
     answer_id = services.save_exchange(
         member_id=prepared.member_id,
-        question=prepared.question.text,
+        question=_kept_question(prepared, given),
         answer=given,
         # An answer withheld was made from nothing: it must not point at what may be erased by now.
         passages=() if given.withheld else prepared.passages,
@@ -265,26 +261,34 @@ def save(*, prepared: Prepared, answer: Answer) -> SavedAnswer:
         adapter_ids=() if given.withheld else adapters,
     )
     outcome: Outcome = "withheld" if given.withheld else "finished"
-    count(prepared.use_id, (given.usage, not given.withheld), outcome=outcome)
+    count(prepared.use_id, given.usage, outcome=outcome)
     record(
         "answer.given",
         object_id=answer_id,
         document_ids=sorted({c.document_id for c in given.citations}),
         chunk_ids=[c.chunk_id for c in given.citations],
-        counts=asdict(given.usage),
+        counts=given.usage.counts,
     )
     return SavedAnswer(answer_id, given)
 
 
+def _kept_question(prepared: Prepared, given: Answer) -> str:
+    """Return what is kept of the question: nothing where it may say what turns out of reach said.
+
+    A question may repeat what an answer said, and what is kept with it must be found by whoever erases that.
+    """
+    is_tied = not prepared.has_lost_turns and not (given.withheld and prepared.turns)
+    return prepared.question.text if is_tied else ""
+
+
 def discard(prepared: Prepared, answer: Answer) -> None:
     """Count what was written and is kept nowhere, in the tenant's scope."""
-    count(prepared.use_id, (answer.usage, True), outcome="finished")
+    count(prepared.use_id, answer.usage, outcome="finished")
 
 
 async def count_unsaved(prepared: Prepared, answer: Answer) -> None:
     """Count what was written and could not be kept: it was paid for all the same."""
-    counted = (answer.usage, not answer.withheld)
-    await close(prepared.tenant_id, prepared.use_id, counted, outcome="failed")
+    await close(prepared.tenant_id, prepared.use_id, answer.usage, outcome="failed")
 
 
 def give_up(prepared: Prepared) -> None:
@@ -303,7 +307,7 @@ def _found(
     embedding: Embedding | None,
     looked_for: str | None,
 ) -> list[Passage]:
-    if not question.retrieves or embedding is None:
+    if not question.retrieves:
         return []
     return retrieve(
         clearance=clearance,

@@ -67,16 +67,11 @@ class Spent:
     n_estimated: int = 0
 
     @property
-    def usage(self) -> TokenUsage:
+    def usage(self) -> Usage:
         """Return the counts that are known, and an estimate where none is."""
         if self.generation is None:
-            return TokenUsage(prompt_tokens=self.n_estimated)
-        return self.generation.usage
-
-    @property
-    def counted(self) -> tuple[Usage, bool]:
-        """Return the counts as an answer has them, and whether the server made them."""
-        return as_usage(self.usage), self.usage.exact
+            return Usage(self.n_estimated, exact=False)
+        return as_usage(self.generation.usage)
 
     @asynccontextmanager
     async def generating(self, order: Order, *, deadline_s: float) -> AsyncIterator[Generation]:
@@ -95,7 +90,9 @@ class Spent:
 
 def as_usage(counts: TokenUsage) -> Usage:
     """Return the server's counts as an answer has them."""
-    return Usage(counts.prompt_tokens, counts.completion_tokens, counts.cached_tokens)
+    return Usage(
+        counts.prompt_tokens, counts.completion_tokens, counts.cached_tokens, exact=counts.exact
+    )
 
 
 async def write(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -10,12 +10,13 @@ from django.conf import settings
 
 from ambit.access.clearance import clearance_for
 from ambit.answers.condense import Turn, messages_to_condense, standalone
-from ambit.answers.conversations import earlier_turns, record_turns
+from ambit.answers.conversations import earlier_turns, record_turns, still_seen
 from ambit.answers.counting import close
 from ambit.answers.generate import Spent
 from ambit.answers.prompt import fitting_turns
 from ambit.answers.sealing import cache_salt
 from ambit.answers.types import SavedExchange
+from ambit.answers.watch import LOOK_MS, ReachLost, while_it_stands
 from ambit.inference.tokens import context_tokens, count_tokens
 from ambit.inference.vllm import (
     GenerationRefused,
@@ -28,6 +29,7 @@ from ambit.metering.services import open_use
 from ambit.metering.turns import NoTurn, turn
 from ambit.metering.types import Outcome
 from tenants.queries import get_tenant
+from tenants.statements import give_up_after
 
 CONDENSE_MAX_TOKENS = 96
 CONDENSE_DEADLINE_S = 5.0
@@ -57,7 +59,7 @@ class Recalled:
 def turns_of(recalled: Recalled, kept: Sequence[SavedExchange]) -> tuple[Turn, ...]:
     """Return questions and answers of what was recalled, with those of the kept turns that are given."""
     asked = tuple((question, "") for question in recalled.asked_before)
-    said = ((t.question, "" if t.answer.abstained else t.answer.text) for t in kept)
+    said = ((t.question, "" if t.answer.abstained else t.answer.text) for t in kept if t.question)
     return (*asked, *said)
 
 
@@ -96,16 +98,37 @@ def recall(
     return Recalled(tenant.pk, salt, tuple(asked_before), kept, use_id)
 
 
-async def condense(question: str, recalled: Recalled) -> str:
-    """Return the question so that it stands alone, for retrieval; what needs no model where none can be asked."""
+def still_recalled(recalled: Recalled, *, member_id: UUID) -> bool:
+    """Say whether all of it may still be seen, in the tenant's scope; waits for nobody, as a look of the watch."""
+    give_up_after(LOOK_MS)
+    clearance = clearance_for(member_id=member_id)
+    return still_seen(recalled.kept, clearance=clearance, locking=False)
+
+
+async def condense(
+    question: str, recalled: Recalled, *, stands: Callable[[], bool], epoch: int
+) -> str:
+    """Return the question so that it stands alone, for retrieval; what needs no model where none can be asked.
+
+    While a model is waited for and asked, the asker's reach is watched: where it no longer covers what was
+    recalled, that is sent no more, and the question is returned as it is. stands, epoch: as for revoked().
+    """
     if recalled.use_id is None:
         return standalone(question=question, turns=recalled.turns, rewritten=None)
     spent = Spent()
     outcome: Outcome = "cancelled"
     rewritten = None
     try:
-        rewritten = await _rewritten(question, recalled, spent)
+        rewritten = await while_it_stands(
+            _rewritten(question, recalled, spent),
+            stands=stands,
+            tenant_id=recalled.tenant_id,
+            epoch=epoch,
+        )
         outcome = "finished"
+    except ReachLost:
+        outcome = "withheld"
+        return question
     except (
         GenerationUnavailable,
         GenerationTimedOut,
@@ -115,7 +138,7 @@ async def condense(question: str, recalled: Recalled) -> str:
     ):
         outcome = "failed"
     finally:
-        await close(recalled.tenant_id, recalled.use_id, spent.counted, outcome=outcome)
+        await close(recalled.tenant_id, recalled.use_id, spent.usage, outcome=outcome)
     return standalone(question=question, turns=recalled.turns, rewritten=rewritten)
 
 

@@ -18,7 +18,7 @@ def retrieve(
     *,
     clearance: Clearance,
     question: str,
-    embedding: Embedding,
+    embedding: Embedding | None,
     k: int,
     filters: Filters = UNFILTERED,
     routes: Sequence[Route] | None = None,
@@ -55,7 +55,7 @@ def _along(
     *,
     clearance: Clearance,
     question: str,
-    embedding: Embedding,
+    embedding: Embedding | None,
     filters: Filters,
 ) -> list[Passage]:
     """Ask each route by itself under the one clearance, and merge what they give.

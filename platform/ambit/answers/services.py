@@ -18,7 +18,7 @@ from ambit.keys.sealing import new_data_key, seal_text
 from tenants.ids import uuid7
 from tenants.scope import current_tenant_id, member_scope
 
-WITHHELD = "What you may see changed while this answer was being written. Please ask again."
+WITHHELD = "What you may see changed while this answer was being written, or could not be looked up. Please ask again."
 FIELD = "exchange"
 # A document, its version and a chunk of it.
 MadeFrom: TypeAlias = tuple[UUID, UUID, UUID]

@@ -34,6 +34,11 @@ _REFUSED = frozenset(
         "patternProperties",
         # Compares each with each.
         "uniqueItems",
+        # Below these schemas are walked again, where no step is counted.
+        "unevaluatedItems",
+        "unevaluatedProperties",
+        # Names who checks what is below it: somebody else, who counts no step.
+        "$schema",
         "$dynamicRef",
         "$recursiveRef",
         "$id",
@@ -91,15 +96,16 @@ def check_schema(schema: object) -> None:
     """Raise SchemaRefused where a caller's schema is too large, too deep, reaches out or is none."""
     if not isinstance(schema, dict):
         raise SchemaRefused("not_an_object")
+    if _size(schema) > MAX_SCHEMA_BYTES:
+        raise SchemaRefused("too_large")
     # Where a schema stands, and not a value in which anything may stand: a reference leads to these alone.
     places = {f"#{at}" for at, _ in _schemas(schema)}
     for at, keyword, value in _keywords(schema):
-        if keyword in _REFUSED:
+        # At the root it is usual, and may say which draft it is: see _validated.
+        if keyword in _REFUSED and at != "/$schema":
             raise SchemaRefused("keyword", at)
         if keyword == "$ref" and not (isinstance(value, str) and value in places):
             raise SchemaRefused("reference", at)
-    if len(json.dumps(schema).encode()) > MAX_SCHEMA_BYTES:
-        raise SchemaRefused("too_large")
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
@@ -217,8 +223,9 @@ def _validated(value: Any, schema: Mapping[str, Any]) -> str | None:
         name: _refuse_keyword if name in _REFUSED else counted(check)
         for name, check in Draft202012Validator.VALIDATORS.items()
     }
+    asked = {name: rule for name, rule in schema.items() if name != "$schema"}
     # A registry of its own: nothing is looked up anywhere.
-    checker = extend(Draft202012Validator, checks)(schema, registry=Registry())
+    checker = extend(Draft202012Validator, checks)(asked, registry=Registry())
     try:
         error = next(checker.iter_errors(value), None)
     except RecursionError:
@@ -226,6 +233,13 @@ def _validated(value: Any, schema: Mapping[str, Any]) -> str | None:
     except Unresolvable:
         raise SchemaRefused("reference") from None
     return None if error is None else _pointer(error.absolute_schema_path)
+
+
+def _size(schema: object) -> int:
+    try:
+        return len(json.dumps(schema))
+    except RecursionError:
+        raise SchemaRefused("too_deep") from None
 
 
 def _refuse_keyword(_validator: Any, _rule: Any, _instance: Any, _within: Any) -> NoReturn:

@@ -94,6 +94,17 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    # False: an estimate, where the server did not come to telling its last count.
+    exact: bool = True
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return the tokens by name."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "cached_tokens": self.cached_tokens,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import Context, copy_context
@@ -37,6 +37,30 @@ _POLLS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="ambit-watch-poll"
 _LOOKS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="ambit-watch-look")
 # Of one tenant so many look at once: whatever its looks wait for, there are threads left for the others.
 LOOKS_OF_ONE = 2
+# A look ends by then in the database too: its thread and connection are others' turn.
+LOOK_MS = 1000
+
+
+class ReachLost(Exception):
+    """The asker's reach no longer covers what was being made, or nobody knows whether it does."""
+
+
+async def while_it_stands(
+    work: Coroutine[None, None, T], *, stands: Callable[[], bool], tenant_id: UUID, epoch: int
+) -> T:
+    """Return what the work makes; once revoked() returns, cancel it, wait for its end and raise ReachLost."""
+    made = asyncio.ensure_future(work)
+    lost = asyncio.ensure_future(revoked(stands, tenant_id=tenant_id, epoch=epoch))
+    try:
+        await asyncio.wait({made, lost}, return_when=asyncio.FIRST_COMPLETED)
+        if made.done():
+            return made.result()
+        lost.result()
+    finally:
+        for task in (made, lost):
+            task.cancel()
+        await asyncio.gather(made, lost, return_exceptions=True)
+    raise ReachLost
 
 
 async def revoked(stands: Callable[[], bool], *, tenant_id: UUID, epoch: int) -> None:
@@ -129,8 +153,10 @@ class _Watch:
                         # The tenant was suspended, or is being off-boarded.
                         return
                     self._wake()
-                pause = min(began + POLL_S, heard + SILENT_S) - loop.time()
-                await asyncio.sleep(max(0.0, pause))
+                due = max(loop.time(), min(began + POLL_S, heard + SILENT_S))
+                await asyncio.sleep(due - loop.time())
+                # By what the loop was late: it has sent nothing meanwhile.
+                heard += max(0.0, loop.time() - due)
         finally:
             # Whyever it ends: who waits must not wait for nothing.
             self.is_over = True

@@ -22,7 +22,7 @@ ANSWER_PROBLEMS: dict[type[BaseException], Problem] = {
         409,
         "reach_changed",
         "What you may see changed",
-        "It changed while this answer was being written: ask again.",
+        "It changed while this answer was being written, or could not be looked up then: ask again.",
     ),
     AnswerNotKept: Problem(
         503,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,7 @@ from ambit.access.clearance import clearance_for
 from ambit.adapters.queries import usable_adapter
 from ambit.answers import flow
 from ambit.answers.counting import NOTHING, close_now
-from ambit.answers.recall import Recalled, condense, recall
+from ambit.answers.recall import Recalled, condense, recall, still_recalled
 from ambit.answers.structured import check_schema
 from ambit.answers.types import Answer, Question, Tell
 from ambit.api import idempotency
@@ -145,7 +146,12 @@ class AskingView(AsyncAmbitView):
         try:
             looked_for = taken.question.text
             if taken.recalled:
-                looked_for = await condense(looked_for, taken.recalled)
+                looked_for = await condense(
+                    looked_for,
+                    taken.recalled,
+                    stands=partial(self._recalled_stands, taken.recalled),
+                    epoch=taken.epoch,
+                )
             embedding = await vector.of(looked_for) if taken.question.retrieves else None
             prepare = partial(self._prepare_answer, taken, looked_for, embedding)
             return Begun(taken.slot, await _to_its_end(prepare, undo=flow.give_up))
@@ -163,8 +169,11 @@ class AskingView(AsyncAmbitView):
             try:
                 return await in_step(partial(self.save, begun.slot, prepared, answer), patient=True)
             except BaseException as error:
-                await flow.count_unsaved(prepared, answer)
-                if isinstance(error, OperationalError | InterfaceError):
+                is_away = isinstance(error, OperationalError | InterfaceError)
+                # Where that cannot be counted either, its open use is by what its prompt was estimated to take.
+                with suppress(OperationalError, InterfaceError) if is_away else nullcontext():
+                    await flow.count_unsaved(prepared, answer)
+                if is_away:
                     raise AnswerNotKept from error
                 raise
         except BaseException:
@@ -236,6 +245,10 @@ class AskingView(AsyncAmbitView):
             conversation_id=question.conversation_id,
             asked_before=earlier,
         )
+
+    def _recalled_stands(self, recalled: Recalled) -> bool:
+        with self.in_scope():
+            return still_recalled(recalled, member_id=self.acting_member())
 
     def _prepare_answer(
         self, taken: _Taken, looked_for: str, embedding: Vector | None

@@ -33,7 +33,9 @@ class ConversationOutput(Output):
 class TurnOutput(AnswerOutput):
     """A question and the answer that was given."""
 
-    question = serializers.CharField()
+    question = serializers.CharField(
+        help_text="Empty: it was not kept, since it followed on turns that went out of reach while it was answered."
+    )
     asked_at = serializers.DateTimeField()
 
     def to_representation(self, instance: SavedExchange) -> dict[str, Any]:
