@@ -7,15 +7,16 @@ import http.client
 import json
 import threading
 from typing import Any
+from typing import cast as cast_to
 from urllib.parse import urlsplit
 
 import pytest
 from django.urls import get_resolver
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.parsers import BaseParser
 
 from ambit.api.asking import AskingView
-from ambit.api.bodies import MAX_UNKNOWN, QuestionParser
+from ambit.api.bodies import MAX_BRACKETS, MAX_UNKNOWN, QuestionParser
 from ambit.api.chat_shapes import MAX_CHAT, MAX_MESSAGES, CompletionInput, Messages
 from ambit.api.docs import openapi
 from ambit.api.uploads import CHAT, MAX_QUESTION_BYTES, QUESTIONS
@@ -33,10 +34,10 @@ def model(text: str) -> dict[str, Any]:
     return {"role": "assistant", "content": text}
 
 
-def refused(messages: Any) -> tuple[str, str]:
+def refused(messages: Any) -> tuple[str | None, str]:
     with pytest.raises(ValidationError) as raised:
         Messages().to_internal_value(messages)
-    (detail,) = raised.value.detail
+    (detail,) = cast_to(list[ErrorDetail], raised.value.detail)
     return detail.code, str(detail)
 
 
@@ -148,6 +149,21 @@ def test_a_body_is_parsed_and_looked_at_once_and_off_the_loop(
     assert response.json()["code"] == ("model_not_found" if path == CHAT else "invalid")
     assert len(where) == (2 if path == CHAT else 1)
     assert all(name.startswith("ambit-read") and not is_on for name, is_on in where)
+
+
+@pytest.mark.parametrize("unit", [b"[],", b"{},"])
+def test_a_body_of_brackets_is_refused_unread(cast: Cast, unit: bytes) -> None:
+    body = b'{"question": "Why?", "strange": [' + unit * (MAX_BRACKETS - 2)
+
+    # Ends nowhere: whoever begins to read it says so.
+    few, many = (
+        cast.bob.post("/v1/answers", body + more, content_type="application/json").json()
+        for more in (b"", unit)
+    )
+
+    assert few["code"] == "malformed_body"
+    assert (many["code"], many["errors"][0]["code"]) == ("invalid", "max_length")
+    assert f"{MAX_BRACKETS} opening brackets" in many["errors"][0]["detail"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ MIB = 1 << 20
 ENVELOPE_BYTES = MIB
 SPOOLED_BYTES = MIB
 # What is asked, with all that comes with it. A chat's 160,000 characters are .9 MiB where each is escaped (\uXXXX),
-# and a schema, filters and the rest below .1. Reading one of 1 MiB of nothing but brackets takes .2 s.
+# and a schema, filters and the rest below .1. While json.loads reads one of 1 MiB, no stream goes on for 50 ms.
 MAX_QUESTION_BYTES = MIB
 CHAT = "/v1/chat/completions"
 QUESTIONS = frozenset({"/v1/answers", "/v1/search", CHAT})
