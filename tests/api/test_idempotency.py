@@ -11,7 +11,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
-from ambit.api.idempotency import KEPT
+from ambit.api.idempotency import KEPT, UNDER_WAY
 from ambit.corpus.models import Document
 from ambit.jobs.kinds import ERASE, REMOVE_DOCUMENT
 from ambit.jobs.models import Job
@@ -214,3 +214,23 @@ def test_keys_are_kept_for_a_day_and_go_as_others_come(cast: Cast) -> None:
 
     assert again.json()["id"] == young.json()["id"]
     assert (anew.status_code, anew.headers.get("Idempotency-Replayed")) == (202, None)
+
+
+def test_a_key_under_way_is_held_for_as_long_as_the_longest_answer_takes(
+    cast: Cast, settings: Any
+) -> None:
+    settings.AMBIT_VLLM_TIMEOUT_S, settings.AMBIT_VLLM_QUEUE_S = 120, 600
+    # Both places on the model waited for to the end, and the model as slow as it may be.
+    longest = timedelta(seconds=600 + 600 + 120)
+    cast.alice.post("/v1/documents", body(cast), headers=HEADERS)
+
+    def asked_again_after(age: timedelta) -> Any:
+        with working(cast.here.id):
+            IdempotencyKey.objects.update(status=UNDER_WAY, created_at=timezone.now() - age)
+        return cast.alice.post("/v1/documents", body(cast), headers=HEADERS)
+
+    waiting = asked_again_after(longest + timedelta(seconds=30))
+    given_up = asked_again_after(longest + timedelta(seconds=90))
+
+    assert (waiting.status_code, waiting.json()["code"]) == (409, "idempotency_busy")
+    assert given_up.status_code == 202

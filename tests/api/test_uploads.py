@@ -17,7 +17,13 @@ from ambit.api.uploads import limit_body, max_file_bytes
 from tests.cast import Cast
 
 
-def drive(messages: list[dict[str, Any]], headers: list[tuple[bytes, bytes]]) -> tuple[Any, Any]:
+def drive(
+    messages: list[dict[str, Any]],
+    headers: list[tuple[bytes, bytes]],
+    *,
+    path: str = "/v1/documents",
+    max_bytes: int | None = 1000,
+) -> tuple[Any, Any]:
     """Send messages through limit_body to an application that echoes the body's length."""
     sent: list[dict[str, Any]] = []
     seen: dict[str, Any] = {}
@@ -38,10 +44,10 @@ def drive(messages: list[dict[str, Any]], headers: list[tuple[bytes, bytes]]) ->
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "headers": headers}
+    scope = {"type": "http", "path": path, "headers": headers}
 
     async def run() -> None:
-        await limit_body(app, max_bytes=1000)(scope, receive, send)
+        await limit_body(app, max_bytes=max_bytes)(scope, receive, send)
 
     asyncio.run(run())
     return sent, seen

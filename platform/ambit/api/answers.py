@@ -135,7 +135,7 @@ class AnswersView(AskingView):
     )
     async def post(self, request: Request) -> HttpResponseBase:
         """Answer a question from the passages the member may see, or say that nothing there does."""
-        asked = self.body(AnswerInput)
+        asked = await self.read(AnswerInput)
         streams = bool(asked["stream"])
         is_alone = asked["retrieval"] and not asked["conversation"]
         begun = await self.begin(alone=asked["question"] if is_alone else None)

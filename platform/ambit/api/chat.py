@@ -38,6 +38,7 @@ from ambit.api.asking import AnswerNotKept, AskingView, Begun, ModelNotFound, re
 from ambit.api.chat_shapes import CompletionInput, CompletionOutput, ModelOutput, ModelsOutput, Said
 from ambit.api.filters import read_filters
 from ambit.api.permissions import Policy
+from ambit.api.problem import as_openai_error
 from ambit.api.problems import problem_body
 from ambit.api.routes_input import read_routes
 from ambit.api.search import within
@@ -64,7 +65,7 @@ class OpenAiView(AmbitView):
         if isinstance(exc, NOT_AGAIN):
             # The official client would ask, and pay, twice more for what fails alike.
             response.headers["x-should-retry"] = "false"
-        response.content = json.dumps(body | {"error": as_error(body)}).encode()
+        response.content = json.dumps(body | {"error": as_openai_error(body)}).encode()
         return response
 
 
@@ -83,7 +84,7 @@ class CompletionsView(OpenAiView, AskingView):
     )
     async def post(self, request: Request) -> HttpResponseBase:
         """Answer the last question of a chat from the passages the member may see."""
-        asked = self.body(CompletionInput)
+        asked = await self.read(CompletionInput)
         said: Said = asked["messages"]
         is_alone = asked["retrieval"] and not (asked["conversation"] or said.earlier)
         begun = await self.begin(alone=said.question if is_alone else None)
@@ -139,7 +140,7 @@ class CompletionsView(OpenAiView, AskingView):
                     yield chunk(delta={"content": step.text})
                 case Failed(error):
                     body = problem_body(error, request=self.request._request)  # noqa: SLF001 - DRF's wrapper
-                    yield unnamed({"error": as_error(body)})
+                    yield unnamed({"error": as_openai_error(body)})
                     return
                 case Made(saved):
                     ending = _ending(
@@ -190,22 +191,6 @@ class ModelView(OpenAiView):
             except AdapterNotFound as error:
                 raise ModelNotFound from error
         return Response(_model(id))
-
-
-def as_error(body: dict[str, Any]) -> dict[str, Any]:
-    """Return a problem in OpenAI's words."""
-    status = body["status"]
-    kind = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}.get(
-        status, "invalid_request_error" if status < 500 else "server_error"
-    )
-    fields = [e["field"] for e in body["errors"] if e["field"]]
-    words = [f"{e['field']}: {e['detail']}" for e in body["errors"]] or [body["detail"]]
-    return {
-        "message": f"{body['title']}. {' '.join(words)}",
-        "type": kind,
-        "param": fields[0] if fields else None,
-        "code": body["code"],
-    }
 
 
 def _is_withheld(end: Made[flow.SavedAnswer] | Failed) -> bool:

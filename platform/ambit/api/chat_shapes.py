@@ -15,6 +15,8 @@ from ambit.api.search import MAX_QUERY_LENGTH
 from ambit.api.shapes import Output
 
 MAX_MESSAGES = 200
+# Of all messages, also those that are not read, such as the model's.
+MAX_CHAT = 160_000
 MAX_INSTRUCTIONS = 4_000
 # Of a chat that the client keeps, so many earlier questions are read.
 MAX_EARLIER = 6
@@ -60,11 +62,15 @@ class Messages(serializers.Field[Any, Any, Any, Any]):
 
     def to_internal_value(self, data: Any) -> Said:
         """Return what is read of them; raise ValidationError."""
+        if isinstance(data, list) and len(data) > MAX_MESSAGES:
+            words = f"Send at most {MAX_MESSAGES} messages: leave out the earliest."
+            raise ValidationError(words, code="max_length")
         if not isinstance(data, list) or not data or not all(isinstance(m, dict) for m in data):
             raise ValidationError("Send a list of messages, each an object.", code="invalid")
-        if len(data) > MAX_MESSAGES:
-            raise ValidationError(f"Send at most {MAX_MESSAGES} messages.", code="max_length")
         texts = [(_role(message), _text(message)) for message in data]
+        if sum(len(text) for _, text in texts) > MAX_CHAT:
+            words = f"Send at most {MAX_CHAT} characters in all messages: leave out the earliest."
+            raise ValidationError(words, code="max_length")
         for _, text in texts:
             check_text(text)
         asked = [text for role, text in texts if role == "user"]
@@ -118,7 +124,9 @@ class CompletionInput(RoutedQuestionInput):
     """A chat to complete; beside OpenAI's fields those of /v1/answers that say where to look."""
 
     model = Text(max_length=100, help_text="`ambit`, or an adapter of GET /v1/models.")
-    messages = Messages()
+    messages = Messages(
+        help_text=f"At most {MAX_MESSAGES}, of {MAX_CHAT} characters together; the last one a user's."
+    )
     stream = serializers.BooleanField(required=False, allow_null=True, default=False)
     stream_options = StreamOptions(required=False, allow_null=True, default=None)
     max_tokens = Whole(

@@ -29,6 +29,8 @@ HEADER = "Idempotency-Key"
 MAX_LENGTH = 200
 KEPT = timedelta(hours=24)
 FORGOTTEN_AT_ONCE = 20
+# For what is done beside waiting for the model and writing: each step in the database, the question's vector.
+STEPS_S = 60
 # The status of a row whose work is still going on, in a transaction of its own.
 UNDER_WAY = 0
 
@@ -128,8 +130,10 @@ def give_up(slot: Slot) -> None:
 
 def _oldest(status: int) -> Any:
     if status == UNDER_WAY:
-        # Whoever holds it gave up or died: an answer's deadline is long over.
-        return timezone.now() - timedelta(seconds=settings.AMBIT_VLLM_TIMEOUT_S + 60)
+        # Whoever holds it gave up or died: an answer's deadline is long over. A place on the model is
+        # waited for twice: to put a question that follows others anew, and to answer it.
+        longest_s = settings.AMBIT_VLLM_TIMEOUT_S + 2 * settings.AMBIT_VLLM_QUEUE_S + STEPS_S
+        return timezone.now() - timedelta(seconds=longest_s)
     return timezone.now() - KEPT
 
 

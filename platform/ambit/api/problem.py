@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +15,19 @@ class Problem:
     title: str
     detail: str
     retry_after_s: int | None = None
+
+
+def as_openai_error(body: dict[str, Any]) -> dict[str, Any]:
+    """Return a problem in the words that OpenAI's clients read."""
+    status = body["status"]
+    kind = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}.get(
+        status, "invalid_request_error" if status < 500 else "server_error"
+    )
+    fields = [e["field"] for e in body["errors"] if e["field"]]
+    words = [f"{e['field']}: {e['detail']}" for e in body["errors"]] or [body["detail"]]
+    return {
+        "message": f"{body['title']}. {' '.join(words)}",
+        "type": kind,
+        "param": fields[0] if fields else None,
+        "code": body["code"],
+    }

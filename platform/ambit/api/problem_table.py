@@ -5,6 +5,8 @@ In the table: expected. Not in the table: a fault of ours.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from django.core.exceptions import (
     BadRequest,
     RequestDataTooBig,
@@ -226,6 +228,7 @@ TABLE: dict[type[BaseException], Problem] = {
     ),
     RequestDataTooBig: _FIELDS_TOO_LARGE,
     uploads.BodyTooLarge: _TOO_LARGE,
+    uploads.QuestionTooLarge: replace(_TOO_LARGE, detail=uploads.QUESTION_TOO_LARGE_DETAIL),
     drf.ValidationError: _INVALID,
     BadCursor: Problem(
         400,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from ambit.answers.retrieve import MAX_ROUTES
 from ambit.answers.types import Route
-from ambit.api.bodies import Input, PublicId, Whole
+from ambit.api.bodies import Input, PublicId, ShortList, Whole
 from ambit.api.search import QuestionInput, within
 from ambit.corpus.search import MAX_K
 from ambit.corpus.types import Clearance
@@ -32,7 +31,7 @@ class RouteInput(Input):
 class RoutedQuestionInput(QuestionInput):
     """How much to look for, and where: everywhere, in some collections, or along routes."""
 
-    routes = serializers.ListField(
+    routes = ShortList(
         child=RouteInput(),
         required=False,
         allow_null=True,

@@ -12,11 +12,13 @@ from drf_spectacular.extensions import (
 from drf_spectacular.openapi import AutoSchema
 
 from ambit.api.authentication import MEMBER_HEADER
+from ambit.api.bodies import QuestionParser
 from ambit.api.filters import MAX_CHOICES, MAX_KEYS
 from ambit.api.idempotency import HEADER as IDEMPOTENCY_HEADER
 from ambit.api.idempotency import MAX_LENGTH
 from ambit.api.permissions import Policy
 from ambit.api.shapes import ProblemOutput
+from ambit.api.uploads import MAX_QUESTION_BYTES, MIB
 from ambit.api.views import AmbitView
 from tenants.ids import PREFIXES
 
@@ -179,7 +181,10 @@ class AmbitSchema(AutoSchema):
             w for w in (operation.get("description"), words) if w
         )
         problem = self.resolve_serializer(ProblemOutput, "response").ref
-        for status, why in _refusals(policy, operation).items():
+        refusals = _refusals(policy, operation)
+        if "413" in refusals and QuestionParser in view.parser_classes:
+            refusals["413"] = f"The body has more than {MAX_QUESTION_BYTES // MIB} MiB."
+        for status, why in refusals.items():
             operation["responses"].setdefault(
                 status, {"description": why, "content": {PROBLEM: {"schema": problem}}}
             )

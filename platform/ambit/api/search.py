@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from ambit.access.clearance import clearance_for
 from ambit.access.queries import CollectionNotFound, list_collections
-from ambit.api.bodies import Choice, PublicId, Text, Whole
+from ambit.api.bodies import Choice, PublicId, QuestionParser, ShortList, Text, Whole
 from ambit.api.filters import FilterFields, read_filters
 from ambit.api.permissions import Policy
 from ambit.api.shapes import Output
@@ -31,7 +31,7 @@ class QuestionInput(FilterFields):
     """How much to look for, and where."""
 
     k = Whole(required=False, default=DEFAULT_K, min_value=1, max_value=MAX_K)
-    collections = serializers.ListField(
+    collections = ShortList(
         child=PublicId("collection"),
         required=False,
         allow_null=True,
@@ -85,6 +85,7 @@ class SearchView(AmbitView):
 
     policies = {"POST": Policy("search")}
     own_transactions = True
+    parser_classes = [QuestionParser]
 
     @extend_schema(request=SearchInput, responses=SearchOutput)
     def post(self, request: Request) -> Response:

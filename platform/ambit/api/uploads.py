@@ -12,12 +12,18 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 
+from ambit.api.problem import as_openai_error
 from tenants.ids import uuid7
 
 MIB = 1 << 20
 # Room for the other fields and the boundaries of a multipart body around the largest file.
 ENVELOPE_BYTES = MIB
 SPOOLED_BYTES = MIB
+# What is asked, with all that comes with it. A chat's 160,000 characters are .9 MiB where each is escaped (\uXXXX),
+# and a schema, filters and the rest below .1. While json.loads reads one of 1 MiB, no stream goes on for 50 ms.
+MAX_QUESTION_BYTES = MIB
+CHAT = "/v1/chat/completions"
+QUESTIONS = frozenset({"/v1/answers", "/v1/search", CHAT})
 READ_BYTES = 1 << 18
 # A caller that is still sending reads the refusal only when its bytes are taken off the wire.
 LINGER_S = 10.0
@@ -26,6 +32,10 @@ TOO_LARGE_TITLE = "The body is too large"
 TOO_LARGE_DETAIL = (
     "Send at most {error.limit_mib} MiB: split the document, or ask the operator to raise"
     " AMBIT_MAX_UPLOAD_MB. Nothing was stored."
+)
+QUESTION_TOO_LARGE_DETAIL = (
+    "Send at most {error.limit_mib} MiB with a question: fewer or shorter messages, a smaller schema or fewer"
+    " filters. Nothing was asked."
 )
 
 Scope = dict[str, Any]
@@ -38,9 +48,18 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 class BodyTooLarge(ValueError):
     """A body or a file is larger than this installation takes; carries the limit in MiB."""
 
+    detail = TOO_LARGE_DETAIL
+
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(f"more than {limit_bytes} bytes")
+        self.limit_bytes = limit_bytes
         self.limit_mib = max(1, limit_bytes // MIB)
+
+
+class QuestionTooLarge(BodyTooLarge):
+    """A question's body is larger than any that can be meant."""
+
+    detail = QUESTION_TOO_LARGE_DETAIL
 
 
 class AnonymousTemporaryFileUploadHandler(FileUploadHandler):
@@ -105,29 +124,34 @@ def limit_body(app: App, *, max_bytes: int | None = None) -> App:
 
     A body that declares its length is refused by that; one sent in chunks is counted on its way
     into a nameless file, and handed on with its length, which Django needs to read it at all.
+    max_bytes: of what is no question.
     """
-    limit = max_bytes if max_bytes is not None else max_file_bytes() + ENVELOPE_BYTES
+    most = max_bytes if max_bytes is not None else max_file_bytes() + ENVELOPE_BYTES
 
     async def limited(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
+        is_question = scope["path"] in QUESTIONS
+        error = QuestionTooLarge(MAX_QUESTION_BYTES) if is_question else BodyTooLarge(most)
         headers = {name.lower(): value for name, value in scope["headers"]}
         declared = headers.get(b"content-length")
         if declared is not None:
-            if not declared.isdigit() or int(declared) > limit:
-                await _refuse(receive, send, limit)
+            if not declared.isdigit() or int(declared) > error.limit_bytes:
+                await _refuse(scope, receive, send, error)
                 return
             await app(scope, receive, send)
         elif b"transfer-encoding" in headers:
-            await _count_and_pass(app, scope, receive, send, limit)
+            await _count_and_pass(app, scope, receive, send, error)
         else:
             await app(scope, receive, send)
 
     return limited
 
 
-async def _count_and_pass(app: App, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
+async def _count_and_pass(
+    app: App, scope: Scope, receive: Receive, send: Send, error: BodyTooLarge
+) -> None:
     with tempfile.SpooledTemporaryFile(max_size=SPOOLED_BYTES) as body:
         size = 0
         while True:
@@ -135,8 +159,8 @@ async def _count_and_pass(app: App, scope: Scope, receive: Receive, send: Send, 
             if message["type"] == "http.disconnect":
                 return
             size += len(message.get("body", b""))
-            if size > limit:
-                await _refuse(receive, send, limit)
+            if size > error.limit_bytes:
+                await _refuse(scope, receive, send, error)
                 return
             body.write(message.get("body", b""))
             if not message.get("more_body", False):
@@ -160,18 +184,20 @@ async def _count_and_pass(app: App, scope: Scope, receive: Receive, send: Send, 
         await app({**scope, "headers": headers}, replay, send)
 
 
-async def _refuse(receive: Receive, send: Send, limit: int) -> None:
+async def _refuse(scope: Scope, receive: Receive, send: Send, error: BodyTooLarge) -> None:
     """Answer 413, then take the rest off the wire for a while."""
     request_id = str(uuid7())
-    problem = {
+    problem: dict[str, Any] = {
         "type": f"/docs/problems#{TOO_LARGE_CODE}",
         "title": TOO_LARGE_TITLE,
         "status": 413,
-        "detail": TOO_LARGE_DETAIL.format(error=BodyTooLarge(limit)),
+        "detail": error.detail.format(error=error),
         "code": TOO_LARGE_CODE,
         "request_id": request_id,
         "errors": [],
     }
+    if scope["path"] == CHAT:
+        problem["error"] = as_openai_error(problem)
     body = json.dumps(problem).encode()
     headers = [
         (b"content-type", b"application/problem+json"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import copy_context
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -17,7 +20,7 @@ from rest_framework.views import APIView
 
 from ambit.api import idempotency
 from ambit.api.authentication import caller_scope, member_header
-from ambit.api.bodies import AlwaysJson, Input, StrictJsonParser, checked, read_id
+from ambit.api.bodies import AlwaysJson, Input, QuestionParser, StrictJsonParser, checked, read_id
 from ambit.api.permissions import Caller, Policy, PolicyUndeclared
 from ambit.api.requests import request_id_of
 from tenants.audit import has_recorded, record
@@ -26,6 +29,8 @@ from tenants.secrets import PresentedKey
 from tenants.steps import in_step
 
 REPLAYED_HEADER = "Idempotency-Replayed"
+# Two at once: each takes the interpreter from whoever streams, for as long as it reads a piece of JSON.
+_READING = ThreadPoolExecutor(max_workers=2, thread_name_prefix="ambit-read")
 HANDLERS = ("get", "post", "put", "patch", "delete")
 
 
@@ -197,6 +202,9 @@ class AsyncAmbitView(AmbitView):
     """A resource whose handlers wait for a model: when the client goes away, so does the work."""
 
     own_transactions = True
+    parser_classes = [QuestionParser]
+
+    values: dict[str, Any] | None = None
 
     async def dispatch(  # type: ignore[override]  # Django awaits it where the handlers are async
         self, request: HttpRequest, *args: Any, **kwargs: Any
@@ -209,6 +217,17 @@ class AsyncAmbitView(AmbitView):
         except Exception as error:  # noqa: BLE001 - the edge: every exception becomes a problem
             response = await sync_to_async(self.handle_exception)(error)
         return self._finish(response)
+
+    async def read(self, shape: type[Input]) -> dict[str, Any]:
+        """Return the body's values, read in a thread, so that streams go on meanwhile; raises as body()."""
+        run = copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(_READING, run, self.body, shape)
+
+    def body(self, shape: type[Input]) -> dict[str, Any]:
+        """Return the body's values, read once; raise ValidationError."""
+        if self.values is None:
+            self.values = super().body(shape)
+        return self.values
 
 
 def located(body: Any, path: str, *, status: int) -> Response:
