@@ -1,4 +1,4 @@
-"""Empty the replicas' prefix caches, so that what was computed from erased text is gone at once."""
+"""Empty the replicas' prefix caches, so that no request finds what was computed from erased text, whatever its salt."""
 
 from __future__ import annotations
 
