@@ -23,9 +23,9 @@ class Command(BaseCommand):
     help = (
         "Empty the prefix cache of every server in AMBIT_VLLM_ADMIN_URL, and say of each what became of it. What is "
         "erased is out of everybody's reach without this; after it no request finds what was computed from it, "
-        "whatever its salt. The bytes go as others take the room, or with a restart. Requests at work are computed again. Ends "
-        "with an error where one cache could not be emptied. Servers offer it with VLLM_SERVER_DEV_MODE=1 alone: see "
-        "deploy/vllm/README.md, Erasure."
+        "whatever its salt. The bytes go as others take the room, or with a restart. Requests at work are computed "
+        "again. Ends with an error where one cache could not be emptied. Servers offer it with "
+        "VLLM_SERVER_DEV_MODE=1 alone: see deploy/vllm/README.md, Erasure."
     )
     requires_system_checks = []
 
