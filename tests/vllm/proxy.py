@@ -17,7 +17,8 @@ import httpx2
 from tests.vllm.server import ROOT, free_port
 
 DEPLOYED = ROOT / "deploy" / "vllm"
-LISTENERS = ("8080", "8081", "8082")
+# By the files of deploy/vllm/listeners.
+LISTENERS = {"ask": "8080", "operate": "8081", "watch": "8082"}
 
 
 class ProxyDidNotStart(RuntimeError):
@@ -42,9 +43,17 @@ def nginx() -> str | None:
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
+def deployed(*listeners: str) -> str:
+    """Return the deployed configuration with these listeners."""
+    written, included = (DEPLOYED / "nginx.conf").read_text(), "include /etc/nginx/listener.conf;"
+    assert included in written
+    files = [(DEPLOYED / "listeners" / f"{listener}.conf").read_text() for listener in listeners]
+    return written.replace(included, "\n".join(files))
+
+
 @contextlib.contextmanager
 def running_proxy(folder: Path, *, vllm_url: str, vllm_key: str) -> Iterator[Proxy]:
-    """Start the deployed configuration, with other ports, folders and upstream alone."""
+    """Start the deployed configuration, all listeners in one, with other ports, folders and upstream alone."""
     keys, temporary = folder / "keys", folder / "tmp"
     keys.mkdir(parents=True)
     temporary.mkdir()
@@ -53,14 +62,14 @@ def running_proxy(folder: Path, *, vllm_url: str, vllm_key: str) -> Iterator[Pro
     subprocess.run(["sh", str(DEPLOYED / "keys.sh"), str(keys)], check=True)
     ports = [free_port() for _ in LISTENERS]
     upstream = httpx2.URL(vllm_url)
-    written = (DEPLOYED / "nginx.conf").read_text()
+    written = deployed(*LISTENERS)
     for there, here in (
         ("server vllm:8000;", f"server {upstream.host}:{upstream.port};"),
         (" /tmp/", f" {temporary}/"),
         ("/run/secrets/vllm_proxy_keys", str(keys / "proxy_keys")),
         *(
             (f"listen {listener};", f"listen 127.0.0.1:{port};")
-            for listener, port in zip(LISTENERS, ports, strict=True)
+            for listener, port in zip(LISTENERS.values(), ports, strict=True)
         ),
     ):
         assert there in written, there

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 
 import pytest
+from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
 from ambit.inference import probes
@@ -148,6 +150,7 @@ def test_each_replica_says_what_became_of_its_cache(served: Served) -> None:
         refusal(404),
         refusal(500),
         json_answer("yes"),
+        refusal(401),
     ):
         served((answer,))
     served(())
@@ -160,9 +163,57 @@ def test_each_replica_says_what_became_of_its_cache(served: Served) -> None:
         CacheReset("3", "not_offered"),
         CacheReset("4", "failed"),
         CacheReset("5", "failed"),
-        CacheReset("6", "unreachable"),
+        CacheReset("6", "credentials"),
+        CacheReset("7", "unreachable"),
     ]
     assert paths(first)[0].startswith(b"/reset_prefix_cache?")
+
+
+def test_the_command_says_of_each_replica_what_became_of_its_cache(served: Served) -> None:
+    servers = [served((json_answer({"success": True}),)) for _ in range(2)]
+    said = io.StringIO()
+
+    call_command("empty_model_caches", stdout=said)
+
+    assert said.getvalue().splitlines() == ["Replica 1: emptied.", "Replica 2: emptied."]
+    for server in servers:
+        (path,) = paths(server)
+        assert path == b"/reset_prefix_cache?reset_running_requests=true&reset_external=true"
+        assert b"authorization: bearer k-5d1c" in server.requests[0].lower()
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (json_answer({"success": False}), "not emptied: requests at work hold some of it"),
+        (refusal(404), "start it with VLLM_SERVER_DEV_MODE=1"),
+        (refusal(401), "AMBIT_VLLM_ADMIN_KEY is not its key"),
+        (refusal(500), "not emptied: its answer was not vLLM's"),
+        (None, "not emptied: nobody answers there"),
+    ],
+)
+def test_the_command_fails_where_one_cache_could_not_be_emptied_and_empties_the_others(
+    served: Served, answer: bytes | None, words: str
+) -> None:
+    served((answer,) if answer else ())
+    other = served((json_answer({"success": True}),))
+    said = io.StringIO()
+
+    with pytest.raises(CommandError, match="1 of 2 not emptied"):
+        call_command("empty_model_caches", stdout=said)
+
+    first, second = said.getvalue().splitlines()
+    assert first.startswith("Replica 1: ")
+    assert words in first
+    assert second == "Replica 2: emptied."
+    assert len(other.requests) == 1
+
+
+def test_the_command_empties_nothing_where_no_server_is_named(settings: Settings) -> None:
+    settings.AMBIT_VLLM_ADMIN_URL = ""
+
+    with pytest.raises(CommandError, match="AMBIT_VLLM_ADMIN_URL names no server"):
+        call_command("empty_model_caches")
 
 
 def test_without_a_server_nothing_is_emptied_and_nothing_loaded(settings: Settings) -> None:

@@ -94,13 +94,15 @@ def prepare(
     recalled: Recalled | None = None,
     looked_for: str | None = None,
     epoch: int | None = None,
+    counted_to: UUID | None = None,
 ) -> Prepared:
     """Find what the member may see that bears on the question, in the tenant's scope.
 
     looked_for: the question as it stands alone, where it follows on others. embedding: its vector; without it
     passages are found by words alone, as where earlier turns are lost by now. epoch: the tenant's, from a
     transaction that ended before the caller of this one was let in; a key revoked between the two would
-    otherwise go unseen while the answer is written. Raises AdapterNotFound.
+    otherwise go unseen while the answer is written. counted_to: the member whose use it is, where somebody
+    else asks as this one. Raises AdapterNotFound.
     """
     # Before the clearance: what is revoked between the two must not be cached under the newer epoch.
     tenant = get_tenant()
@@ -123,7 +125,7 @@ def prepare(
         counts={"passages": len(passages)},
     )
     use_id = metering.open_use(
-        member_id=member_id,
+        member_id=counted_to or member_id,
         key_id=key_id,
         kind=kind,
         model=adapter.served_name if adapter else settings.AMBIT_VLLM_MODEL or "extractive",

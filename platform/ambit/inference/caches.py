@@ -1,4 +1,4 @@
-"""Empty the replicas' prefix caches, so that what was computed from erased text is gone at once."""
+"""Empty the replicas' prefix caches, so that no request finds what was computed from erased text, whatever its salt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESET_S = 20.0
 # blocks are always held, never empties its cache. External: also what a connector keeps elsewhere.
 RESET_PATH = "/reset_prefix_cache?reset_running_requests=true&reset_external=true"
 
-ResetOutcome = Literal["emptied", "held", "not_offered", "unreachable", "failed"]
+ResetOutcome = Literal["emptied", "held", "not_offered", "credentials", "unreachable", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def _reset(replica: Replica) -> ResetOutcome:
     try:
         status, said = call(replica, "POST", RESET_PATH, timeout_s=RESET_S)
     except ReplicaFailed as fault:
-        return "unreachable" if fault.reason == "unreachable" else "failed"
+        return fault.reason if fault.reason in {"credentials", "unreachable"} else "failed"
     if status in {httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED}:
         return "not_offered"
     if status != httpx2.codes.OK or not isinstance(said, dict):

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from asgiref.sync import async_to_sync
 from django import forms
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -22,7 +23,7 @@ from ambit.adapters.types import AdapterView
 from ambit.admin.forms import PlainForm, picker
 from ambit.admin.page import here, page, show
 from ambit.admin.people import Suggestion, member_suggestions
-from ambit.answers.flow import Prepared, discard, generate, prepare, recheck, still_covered
+from ambit.answers import flow
 from ambit.answers.policies import TenantPolicy, prompt_policy
 from ambit.answers.types import Answer, Event, Question, Retrieved
 from ambit.corpus.types import Filters
@@ -41,10 +42,15 @@ from tenants.ids import parse_id, public_id
 from tenants.models import Member
 from tenants.queries import MemberNotFound, find_member, get_member
 from tenants.scope import tenant_scope
+from tenants.statements import give_up_after
 
 MOST_PASSAGES = 20
 MOST_ADAPTERS = 200
 FOUND = "The passages below were found."
+NOT_TOLD = (
+    "Whether the member may still see what was found, the database did not say in time, so nothing is shown."
+    " Ask again in a moment."
+)
 PROBLEMS: dict[type[Exception], str] = {
     GenerationUnavailable: "The model that writes answers cannot be reached now.",
     EmbeddingUnavailable: "The embedding service cannot be reached now.",
@@ -96,7 +102,7 @@ class Outcome:
     """What the member would be told, and by what."""
 
     member: Member
-    prepared: Prepared
+    prepared: flow.Prepared
     policy: TenantPolicy
     adapter_name: str
     answer: Answer | None = None
@@ -131,8 +137,9 @@ class NotAnswered(Exception):
 @page("ask/", name="ask", roles=("admin",), methods=("GET", "POST"), own_scope=True)
 def ask(request: HttpRequest) -> HttpResponseBase:
     """Show the form, or what the chosen member would be told."""
-    tenant_id = here(request).tenant_id
-    assert tenant_id is not None  # noqa: S101 - the page is a tenant's administrator's
+    tenant_id, asker_id = here(request).tenant_id, here(request).member_id
+    # The page is a tenant's administrator's.
+    assert tenant_id is not None and asker_id is not None  # noqa: S101
     collections, adapters, suggestions = _offered(tenant_id)
     bound = request.POST if request.method == "POST" else None
     form = AskForm(
@@ -141,7 +148,7 @@ def ask(request: HttpRequest) -> HttpResponseBase:
     outcome = None
     if form.is_valid():
         try:
-            outcome = _asked(tenant_id, form.cleaned_data)
+            outcome = _asked(tenant_id, asker_id, form.cleaned_data)
         except MemberNotFound:
             form.refuse(
                 "member", "There is no active member of this name. Choose one of the suggestions."
@@ -171,7 +178,7 @@ def _initial(tenant_id: UUID, request: HttpRequest) -> dict[str, str]:
         return {}
 
 
-def _asked(tenant_id: UUID, values: dict[str, object]) -> Outcome:
+def _asked(tenant_id: UUID, asker_id: UUID, values: dict[str, object]) -> Outcome:
     """Ask in three steps, as the API does: no transaction is held while a model thinks."""
     with tenant_scope(tenant_id):
         member = find_member(text=str(values["member"]).strip())
@@ -180,7 +187,7 @@ def _asked(tenant_id: UUID, values: dict[str, object]) -> Outcome:
     on_behalf = replace(current_actor(), member_id=member.pk)
     with acting_as(on_behalf):
         with tenant_scope(tenant_id):
-            outcome = _begun(member, question, embedding)
+            outcome = _begun(member, asker_id, question, embedding)
         return _answered(tenant_id, outcome)
 
 
@@ -194,10 +201,12 @@ def _question(values: dict[str, object]) -> Question:
     )
 
 
-def _begun(member: Member, question: Question, embedding: list[float]) -> Outcome:
+def _begun(member: Member, asker_id: UUID, question: Question, embedding: list[float]) -> Outcome:
     """Find what the member may see, in the tenant's scope; raise NotAnswered."""
     try:
-        prepared = prepare(member_id=member.pk, question=question, embedding=embedding)
+        prepared = flow.prepare(
+            member_id=member.pk, question=question, embedding=embedding, counted_to=asker_id
+        )
     except AdapterNotFound as error:
         raise NotAnswered(
             "This member may not use that adapter now: it is not live, or was trained on a document that the member"
@@ -214,7 +223,7 @@ def _begun(member: Member, question: Question, embedding: list[float]) -> Outcom
 
 
 def _answered(tenant_id: UUID, begun: Outcome) -> Outcome:
-    """Let the answer be written, and count what it took; what stands in the way is said."""
+    """Let the answer be written, and count what it took; what stands in the way is said. Raises NotAnswered."""
     left_out: list[int] = [0]
 
     def tell(event: Event) -> None:
@@ -222,29 +231,46 @@ def _answered(tenant_id: UUID, begun: Outcome) -> Outcome:
             left_out.append(event.n_left_out)
 
     try:
-        answer = async_to_sync(partial(generate, tell=tell))(begun.prepared)
+        answer = async_to_sync(partial(flow.generate, tell=tell))(begun.prepared)
     except tuple(PROBLEMS) as error:
         return _unanswered(tenant_id, begun, _problem(error))
     done = replace(begun, answer=answer, n_left_out=left_out[-1])
-    with tenant_scope(tenant_id):
-        given = recheck(prepared=begun.prepared, answer=answer)
-        discard(begun.prepared, answer)
+    given = _given(tenant_id, begun.prepared, answer)
     if not given.withheld:
         return done
-    # Nothing is shown that the member lost while the answer was written, nor kept in its name.
+    # Nothing is shown that the member lost while the answer was written.
     return replace(done, prepared=_emptied(begun.prepared), answer=given, n_left_out=0)
 
 
+def _given(tenant_id: UUID, prepared: flow.Prepared, answer: Answer) -> Answer:
+    """Return what the member may be given of it by now; it is counted also where nobody can say. Raises NotAnswered."""
+    try:
+        with tenant_scope(tenant_id):
+            give_up_after(flow.SAVE_MS)
+            given = flow.recheck(prepared=prepared, answer=answer)
+            flow.discard(prepared, answer)
+    except BaseException as error:
+        async_to_sync(flow.count_unsaved)(prepared, answer)
+        if isinstance(error, OperationalError | InterfaceError):
+            raise NotAnswered(f"The answer was written and is counted. {NOT_TOLD}") from error
+        raise
+    return given
+
+
 def _unanswered(tenant_id: UUID, begun: Outcome, problem: str) -> Outcome:
-    """Say what stood in the way; the passages are shown as long as the member may see them."""
-    with tenant_scope(tenant_id):
-        stands = still_covered(begun.prepared)
+    """Say what stood in the way; the passages are shown as long as the member may see them. Raises NotAnswered."""
+    try:
+        with tenant_scope(tenant_id):
+            give_up_after(flow.SAVE_MS)
+            stands = flow.still_covered(begun.prepared)
+    except (OperationalError, InterfaceError) as error:
+        raise NotAnswered(f"{problem} {NOT_TOLD}") from error
     if stands:
         return replace(begun, problem=f"{problem} {FOUND}")
     return replace(begun, prepared=_emptied(begun.prepared), problem=problem)
 
 
-def _emptied(prepared: Prepared) -> Prepared:
+def _emptied(prepared: flow.Prepared) -> flow.Prepared:
     return replace(prepared, brief=replace(prepared.brief, passages=()))
 
 
