@@ -14,10 +14,12 @@ from django.test import Client
 
 from ambit.answers import flow
 from ambit.answers.models import Exchange
+from ambit.answers.types import Answer
 from ambit.config.runtime.supervisor import Stack
 from ambit.config.settings import EMBEDDED
 from ambit.metering.queries import count_uses_of
 from tenants.scope import tenant_scope
+from tenants.services import set_member_suspended
 from tests.browser.desk import signed_in
 from tests.cast import Cast, publish
 from tests.database.private import superuser_url
@@ -88,6 +90,23 @@ def test_what_the_model_did_is_the_administrators_and_nothing_is_the_members(
         assert not Exchange.objects.exists()
 
 
+def test_what_the_member_lost_meanwhile_is_not_shown_and_says_so(
+    cast: Cast, adam: Client, models: list[ScriptedServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask_again = flow.recheck
+
+    def too_late(**given: Any) -> Answer:
+        set_member_suspended(member_id=cast.bob.id, suspended=True)
+        return ask_again(**given)
+
+    monkeypatch.setattr(flow, "recheck", too_late)
+    shown = words(adam.post(PAGE, ASKED))
+
+    assert "27 days" not in shown
+    assert "Not shown: what this member may see changed meanwhile" in shown
+    assert uses_of(cast.adam) == {"requests": 1, "unfinished": 1, "completion_tokens": 2}
+
+
 def test_an_answer_whose_documents_are_held_is_not_shown_and_is_counted(
     cast: Cast, adam: Client, models: list[ScriptedServer], held: None
 ) -> None:
@@ -97,7 +116,7 @@ def test_an_answer_whose_documents_are_held_is_not_shown_and_is_counted(
     assert "The answer was written and is counted. Whether the member may still see" in words(
         answer
     )
-    assert "27" not in words(answer)
+    assert "27 days" not in words(answer)
     assert uses_of(cast.adam) == {"requests": 1, "unfinished": 1, "completion_tokens": 2}
 
 
@@ -110,5 +129,5 @@ def test_passages_that_are_held_are_not_shown_where_the_model_refuses(
 
     assert answer.status_code == 422
     assert "The model refused to answer. Whether the member may still see" in words(answer)
-    assert "27" not in words(answer)
+    assert "27 days" not in words(answer)
     assert uses_of(cast.adam) == {"requests": 1, "unfinished": 1, "completion_tokens": 0}

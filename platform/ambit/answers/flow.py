@@ -283,9 +283,9 @@ def _kept_question(prepared: Prepared, given: Answer) -> str:
     return prepared.question.text if is_tied else ""
 
 
-def discard(prepared: Prepared, answer: Answer) -> None:
-    """Count what was written and is kept nowhere, in the tenant's scope."""
-    count(prepared.use_id, answer.usage, outcome="finished")
+def discard(prepared: Prepared, given: Answer) -> None:
+    """Count what was written, given or withheld, and is kept nowhere, in the tenant's scope."""
+    count(prepared.use_id, given.usage, outcome="withheld" if given.withheld else "finished")
 
 
 async def count_unsaved(prepared: Prepared, answer: Answer) -> None:

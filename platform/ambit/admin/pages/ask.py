@@ -248,7 +248,7 @@ def _given(tenant_id: UUID, prepared: flow.Prepared, answer: Answer) -> Answer:
         with tenant_scope(tenant_id):
             give_up_after(flow.SAVE_MS)
             given = flow.recheck(prepared=prepared, answer=answer)
-            flow.discard(prepared, answer)
+            flow.discard(prepared, given)
     except BaseException as error:
         async_to_sync(flow.count_unsaved)(prepared, answer)
         if isinstance(error, OperationalError | InterfaceError):
