@@ -38,7 +38,7 @@ async def close(tenant_id: UUID, use_id: UUID, counted: Counted, *, outcome: Out
     def write() -> None:
         close_now(tenant_id, use_id, counted, outcome=outcome)
 
-    await asyncio.shield(in_step(write, patient=True))
+    await asyncio.shield(in_step(write, of=tenant_id, patient=True))
 
 
 def close_now(tenant_id: UUID, use_id: UUID, counted: Counted, *, outcome: Outcome) -> None:
