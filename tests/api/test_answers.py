@@ -139,8 +139,13 @@ def test_openais_clients_may_ask_again_where_there_was_no_room(
 
 
 def test_whoever_was_let_in_waits_in_its_tenants_line_from_then_on(
-    cast: Cast, embeddings: Stack, monkeypatch: pytest.MonkeyPatch
+    cast: Cast,
+    embeddings: Stack,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    tmp_path: Any,
 ) -> None:
+    publish(cast.alice, cast.here)
     monkeypatch.setattr(lines, "_let_in", {})
     stood: list[Hashable] = []
 
@@ -154,6 +159,10 @@ def test_whoever_was_let_in_waits_in_its_tenants_line_from_then_on(
     for _ in range(2):
         assert invented.post("/v1/answers", QUESTION).status_code == 401
         assert cast.bob.post("/v1/answers", QUESTION).status_code == 200
+
+    # What was used is counted in the line too, also where it failed.
+    settings.AMBIT_VLLM_URL, settings.AMBIT_VLLM_MODEL = f"unix://{tmp_path}/nobody.sock", "none"
+    assert cast.bob.post("/v1/answers", QUESTION).status_code == 503
 
     strange = lines.line_of(parse_key(new_key("svc", tenant_id=cast.here.id)[0]))
     assert stood[:2] == [strange, strange]
