@@ -109,9 +109,8 @@ def test_who_finds_no_room_is_told_so_and_may_ask_again(
     headers = {"Idempotency-Key": "q"}
 
     with monkeypatch.context() as now:
-        full = Full(n_steps)
         now.setattr(steps, "PLACE_S", 0.1)
-        now.setattr(steps, "places_for", lambda *_, **__: full)
+        now.setattr(steps, "Places", lambda _: Full(n_steps))
         busy = cast.bob.post("/v1/answers", QUESTION, headers=headers)
     later = cast.bob.post("/v1/answers", QUESTION, headers=headers)
 
@@ -127,7 +126,7 @@ def test_openais_clients_may_ask_again_where_there_was_no_room(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steps, "PLACE_S", 0.1)
-    monkeypatch.setattr(steps, "places_for", lambda *_, **__: Full(0))
+    monkeypatch.setattr(steps, "Places", lambda _: Full(0))
     asked = {"model": "ambit", "messages": [{"role": "user", "content": "How many days?"}]}
 
     busy = cast.bob.post("/v1/chat/completions", asked)
@@ -154,7 +153,7 @@ def test_whoever_was_let_in_waits_in_its_tenants_line_from_then_on(
             stood.append(line)
             await super().take(line)
 
-    monkeypatch.setattr(steps, "places_for", lambda *_, **__: Noting(1))
+    monkeypatch.setattr(steps, "Places", Noting)
     invented = Api(new_key("svc", tenant_id=cast.here.id)[0])
     for _ in range(2):
         assert invented.post("/v1/answers", QUESTION).status_code == 401
