@@ -7,6 +7,7 @@ import gc
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ import pytest
 from ambit.api import asking
 from ambit.inference.embedding import EmbeddingUnavailable
 from ambit.inference.types import Vector
+
+A, B = UUID(int=1), UUID(int=2)
 
 
 class Service:
@@ -37,13 +40,15 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     """Return what embeds, one text at a time."""
     service = Service()
     monkeypatch.setattr(asking, "embed_query", service)
-    monkeypatch.setattr(asking, "_EMBEDDING", ThreadPoolExecutor(max_workers=1))
+    monkeypatch.setattr(asking, "EMBEDDED_AT_ONCE", 1)
+    # More threads than places: it is the places that hold back.
+    monkeypatch.setattr(asking, "_EMBEDDING", ThreadPoolExecutor(max_workers=4))
     return service
 
 
 def test_what_was_begun_is_what_is_given(service: Service) -> None:
     async def of() -> Vector:
-        vector = asking._Vector("leave")
+        vector = asking._Vector("leave", of=A)
         service.let_go.set()
         return await vector.of("leave")
 
@@ -56,7 +61,7 @@ def test_another_text_is_embedded_anew(service: Service, ahead: str | None) -> N
     service.let_go.set()
 
     async def of() -> Vector:
-        return await asking._Vector(ahead).of("How much leave has Bob?")
+        return await asking._Vector(ahead, of=A).of("How much leave has Bob?")
 
     assert asyncio.run(of()).tolist() == [23]
     assert service.asked[-1] == "How much leave has Bob?"
@@ -68,7 +73,7 @@ def test_who_waits_too_long_for_a_thread_too_is_told(
     monkeypatch.setattr(asking, "QUERY_DEADLINE_S", 0.1)
 
     async def of() -> None:
-        first, second = asking._Vector("first"), asking._Vector("second")
+        first, second = asking._Vector("first", of=A), asking._Vector("second", of=A)
         for vector, text in ((first, "first"), (second, "second")):
             with pytest.raises(EmbeddingUnavailable) as raised:
                 await vector.of(text)
@@ -85,14 +90,14 @@ def test_for_who_has_left_nothing_is_begun_and_no_failure_told(
     service.fault = EmbeddingUnavailable(reason="slow")
 
     async def of() -> None:
-        under_way, queued = asking._Vector("under way"), asking._Vector("queued")
+        under_way, queued = asking._Vector("under way", of=A), asking._Vector("queued", of=A)
         while not service.asked:
             await asyncio.sleep(0.01)
         queued.forget()
         service.let_go.set()
         # Its failure comes before what is begun after it.
         with pytest.raises(EmbeddingUnavailable):
-            await asking._Vector(None).of("last")
+            await asking._Vector(None, of=A).of("last")
         del under_way
         gc.collect()
 
@@ -100,3 +105,39 @@ def test_for_who_has_left_nothing_is_begun_and_no_failure_told(
         asyncio.run(of())
     assert service.asked == ["under way", "last"]
     assert not caplog.records
+
+
+def test_one_tenants_questions_do_not_keep_anothers_waiting(service: Service) -> None:
+    async def of() -> None:
+        many = [asking._Vector(f"a{n}", of=A) for n in range(20)]
+        while not service.asked:
+            await asyncio.sleep(0.01)
+        one = asking._Vector("b", of=B)
+        await asyncio.sleep(0)
+        service.let_go.set()
+        await one.of("b")
+        for n, vector in enumerate(many):
+            await vector.of(f"a{n}")
+
+    asyncio.run(of())
+    # After the one that had the place, and at most one more.
+    assert service.asked.index("b") <= 2
+    assert len(service.asked) == 21
+
+
+def test_who_gave_up_has_the_place_until_the_thread_is_done(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "QUERY_DEADLINE_S", 0.1)
+
+    async def of() -> None:
+        with pytest.raises(EmbeddingUnavailable):
+            await asking._Vector("given up", of=A).of("given up")
+        waiting = asking._Vector("waiting", of=B)
+        await asyncio.sleep(0.1)
+        assert service.asked == ["given up"]
+        service.let_go.set()
+        await waiting.of("waiting")
+
+    asyncio.run(of())
+    assert service.asked == ["given up", "waiting"]

@@ -36,7 +36,7 @@ async def close(tenant_id: UUID, use_id: UUID, usage: Usage, *, outcome: Outcome
     def write() -> None:
         close_now(tenant_id, use_id, usage, outcome=outcome)
 
-    await asyncio.shield(in_step(write, patient=True))
+    await asyncio.shield(in_step(write, of=tenant_id, patient=True))
 
 
 def close_now(tenant_id: UUID, use_id: UUID, usage: Usage, *, outcome: Outcome) -> None:

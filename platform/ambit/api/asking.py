@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -32,13 +32,14 @@ from ambit.metering.limits import Admission, admit
 from ambit.metering.types import Kind
 from tenants.queries import get_tenant
 from tenants.statements import give_up_after
-from tenants.steps import in_step
+from tenants.steps import in_step, places_for
 
 T = TypeVar("T")
 # Who holds a document for longer must not keep the places of the others: each statement ends by then.
 STEP_MS = 10_000
 # Not the loop's own, in which long answers are compared with their passages.
-_EMBEDDING = ThreadPoolExecutor(max_workers=8, thread_name_prefix="ambit-embed")
+EMBEDDED_AT_ONCE = 8
+_EMBEDDING = ThreadPoolExecutor(max_workers=EMBEDDED_AT_ONCE, thread_name_prefix="ambit-embed")
 # Undoes what a step made for somebody who had left; a request's own thread may be gone with it.
 _LATE = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ambit-undo")
 
@@ -69,13 +70,14 @@ class _Taken:
 class _Vector:
     """A question's vector, computed in a thread, so that no transaction waits for the embedding service."""
 
-    def __init__(self, ahead: str | None) -> None:
-        """Begin with the text that will probably be asked for."""
+    def __init__(self, ahead: str | None, *, of: UUID) -> None:
+        """Begin with the text that will probably be asked for; of: the tenant, in whose line it waits."""
+        self._tenant_id = of
         self._text = ahead
         self._found = None if ahead is None else self._embed(ahead)
 
     async def of(self, text: str) -> Vector:
-        """Return the vector of a text within the time of a query, its wait for a thread too; raises as embed_query."""
+        """Return the vector of a text within the time of a query, its wait for a place too; raises as embed_query."""
         if self._found is None or text != self._text:
             self.forget()
             self._found = self._embed(text)
@@ -91,12 +93,25 @@ class _Vector:
             self._found.cancel()
 
     def _embed(self, text: str) -> asyncio.Future[Vector]:
-        found = asyncio.get_running_loop().run_in_executor(
-            _EMBEDDING, copy_context().run, embed_query, text
-        )
+        found = asyncio.ensure_future(_embedded(text, of=self._tenant_id))
         # Of what nobody asks for any more, a failure is nobody's.
         found.add_done_callback(lambda done: done.cancelled() or done.exception())
         return found
+
+
+async def _embedded(text: str, *, of: UUID) -> Vector:
+    """Embed a text in a thread, once there is a place: one that was given up is not free before it is done."""
+    loop = asyncio.get_running_loop()
+    places = places_for("embedding", n_places=EMBEDDED_AT_ONCE)
+    await places.take(of)
+
+    def give_back(_: Future[Vector]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(places.give_back, of)
+
+    working = _EMBEDDING.submit(copy_context().run, embed_query, text)
+    working.add_done_callback(give_back)
+    return await asyncio.wrap_future(working)
 
 
 @dataclass(slots=True)
@@ -134,9 +149,10 @@ class AskingView(AsyncAmbitView):
             key_id=caller.key_id,
             takes_tokens=bool(settings.AMBIT_VLLM_URL),
         )
-        vector = _Vector(alone)
+        tenant_id = caller.tenant_id
+        vector = _Vector(alone, of=tenant_id)
         try:
-            taken = await _to_its_end(self._take, undo=self._untake)
+            taken = await _to_its_end(self._take, of=tenant_id, undo=self._untake)
         except BaseException:
             vector.forget()
             raise
@@ -154,7 +170,7 @@ class AskingView(AsyncAmbitView):
                 )
             embedding = await vector.of(looked_for) if taken.question.retrieves else None
             prepare = partial(self._prepare_answer, taken, looked_for, embedding)
-            return Begun(taken.slot, await _to_its_end(prepare, undo=flow.give_up))
+            return Begun(taken.slot, await _to_its_end(prepare, of=tenant_id, undo=flow.give_up))
         except BaseException:
             vector.forget()
             await asyncio.shield(self._free(taken.slot))
@@ -167,7 +183,11 @@ class AskingView(AsyncAmbitView):
         try:
             answer = await flow.generate(prepared, tell=tell, stands=partial(self.stands, prepared))
             try:
-                return await in_step(partial(self.save, begun.slot, prepared, answer), patient=True)
+                return await in_step(
+                    partial(self.save, begun.slot, prepared, answer),
+                    of=prepared.tenant_id,
+                    patient=True,
+                )
             except BaseException as error:
                 is_away = isinstance(error, OperationalError | InterfaceError)
                 # Where that cannot be counted either, its open use is by what its prompt was estimated to take.
@@ -270,7 +290,9 @@ class AskingView(AsyncAmbitView):
         return self.caller.key_id if self.caller else None
 
     async def _free(self, slot: idempotency.Slot | None) -> None:
-        await in_step(partial(self._free_now, slot), patient=True)
+        if slot is not None:
+            tenant_id = self.caller and self.caller.tenant_id
+            await in_step(partial(self._free_now, slot), of=tenant_id, patient=True)
 
     def _free_now(self, slot: idempotency.Slot | None) -> None:
         """Let go of the request's Idempotency-Key: whoever repeats it need not wait for what is over."""
@@ -279,9 +301,9 @@ class AskingView(AsyncAmbitView):
                 idempotency.give_up(slot)
 
 
-async def _to_its_end(step: Callable[[], T], *, undo: Callable[[T], None]) -> T:
+async def _to_its_end(step: Callable[[], T], *, of: UUID, undo: Callable[[T], None]) -> T:
     """Do a step off the loop; where its asker leaves meanwhile, let it end and undo it."""
-    task = asyncio.ensure_future(in_step(step))
+    task = asyncio.ensure_future(in_step(step, of=of))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

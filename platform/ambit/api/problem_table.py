@@ -44,6 +44,7 @@ from ambit.metering.limits import QuotaSpent, RateLimited
 from ambit.metering.turns import NoTurn
 from tenants.queries import GroupNotFound, KeyNotFound, MemberNotFound
 from tenants.services import GroupCycle, GroupTaken, MemberTaken, SlugTaken, UnknownScope
+from tenants.steps import NoPlace
 
 
 def _later(what: str) -> str:
@@ -330,6 +331,15 @@ TABLE: dict[type[BaseException], Problem] = {
         "no_turn",
         "The model is busy",
         _later("No place became free in time; places are shared fairly between tenants."),
+    ),
+    NoPlace: Problem(
+        503,
+        "busy",
+        "Too many questions at once",
+        _later(
+            "The server had no room for this one in time; room is shared fairly between tenants."
+        ),
+        retry_after_s=5,
     ),
     # What is down.
     LimitsUnavailable: Problem(

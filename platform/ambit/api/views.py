@@ -21,12 +21,14 @@ from rest_framework.views import APIView
 from ambit.api import idempotency
 from ambit.api.authentication import caller_scope, member_header
 from ambit.api.bodies import AlwaysJson, Input, QuestionParser, StrictJsonParser, checked, read_id
+from ambit.api.lines import line_of, remember
 from ambit.api.permissions import Caller, Policy, PolicyUndeclared
 from ambit.api.requests import request_id_of
+from ambit.metering import figures
 from tenants.audit import has_recorded, record
 from tenants.ids import any_id
 from tenants.secrets import PresentedKey
-from tenants.steps import in_step
+from tenants.steps import NoPlace, in_step
 
 REPLAYED_HEADER = "Idempotency-Replayed"
 # Two at once: each takes the interpreter from whoever streams, for as long as it reads a piece of JSON.
@@ -212,9 +214,13 @@ class AsyncAmbitView(AmbitView):
         """Answer the request."""
         self._prepare(request, args, kwargs)
         try:
-            await in_step(self._admit)
+            presented: Any = self.request.auth
+            await in_step(self._admit, of=line_of(presented))
+            remember(presented)
             response = await self._handler()(self.request, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 - the edge: every exception becomes a problem
+            if isinstance(error, NoPlace):
+                figures.count_refused("busy")
             response = await sync_to_async(self.handle_exception)(error)
         return self._finish(response)
 
