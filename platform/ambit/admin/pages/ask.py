@@ -138,8 +138,7 @@ class NotAnswered(Exception):
 def ask(request: HttpRequest) -> HttpResponseBase:
     """Show the form, or what the chosen member would be told."""
     tenant_id, asker_id = here(request).tenant_id, here(request).member_id
-    # The page is a tenant's administrator's.
-    assert tenant_id is not None and asker_id is not None  # noqa: S101
+    assert tenant_id is not None and asker_id is not None  # noqa: S101 - the page's roles made sure
     collections, adapters, suggestions = _offered(tenant_id)
     bound = request.POST if request.method == "POST" else None
     form = AskForm(
